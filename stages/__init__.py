@@ -1,0 +1,1 @@
+"""The stages of the pipeline, one thin module each, and the packages they share."""
