@@ -1,0 +1,1 @@
+"""Running Great Expectations on tidy tables, and deterministic reports of what it found."""
