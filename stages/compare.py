@@ -1,0 +1,165 @@
+"""Compare compressed models with their parents on the same items, over the whole grid.
+
+In the pipeline:   python -m stages.compare --params params.yaml
+On any records:    python -m stages.compare PARENT CHILD [--params params.yaml] [--json]
+
+PARENT and CHILD are records folders that ``stages.score`` wrote. ``metrics/<suite>/summary.json`` has the
+numbers to watch (``dvc metrics diff``), ``data/evidence/<suite>.parquet`` all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from stages.common.errors import DataError, ParamsError, run
+from stages.common.metrics_file import dumps, write_metrics
+from stages.common.params import Compare, Params, load_params
+from stages.common.records import write_table
+from stages.evidence.grid import Cell, Grid, evidence
+from stages.evidence.runs import open_run
+from stages.evidence.table import COLUMNS, NAMES
+
+LEAVES = ("value", "ci_low", "ci_high", "parent", "change", "change_low", "change_high", "p_value", "p_adjusted",
+          "flips_more", "flips_less", "items", "clusters")
+"""Columns of the evidence table that a cell of the summary holds, where they apply."""
+_COUNTS = ("flips_more", "flips_less", "items", "clusters")
+_ARROW = {"string": pa.string(), "bool": pa.bool_(), "float64": pa.float64()}
+
+
+def compare_suite(params_file: str) -> None:
+    """Write a suite's evidence table and its summary.
+
+    Raises:
+        ParamsError: The params file has a mistake.
+        DataError: Records are missing, malformed, or not of the same items in parent and child; or
+            the metrics of a model are not those of its records.
+    """
+    params = load_params(params_file)
+    table = evidence(_cells(params), Grid(params.compare, params.seed, params.measures))
+    unknown = sorted(set(params.compare.categories) - set(table["category"]))
+    if unknown:
+        raise ParamsError(f"no dataset has the category {unknown[0]!r}", where=f"{params_file}: compare.categories")
+    _refuse_other_metrics(table, Path("metrics", params.suite, "models"))
+    schema = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
+    write_table(Path("data", "evidence", f"{params.suite}.parquet"),
+                pa.Table.from_pandas(table, schema=schema, preserve_index=False))
+    write_metrics(Path("metrics", params.suite, "summary.json"), summary(table))
+
+
+def compare_folders(parent: Path, child: Path, params_file: str | None = None) -> pd.DataFrame:
+    """Compare the records of any two models that were scored on the same data.
+
+    Args:
+        parent: Records folder.
+        child: Records folder.
+        params_file: Where to take ``compare``, ``measures`` and ``seed`` from; defaults if left out.
+
+    Returns:
+        The evidence table of the child, under its folder's name.
+    """
+    grid = Grid(Compare(), seed=0)
+    if params_file is not None:
+        params = load_params(params_file)
+        grid = Grid(params.compare, params.seed, params.measures)
+    return evidence([Cell(parent.name, child.name, open_run(child), open_run(parent))], grid)
+
+
+def summary(table: pd.DataFrame) -> dict[str, Any]:
+    """The headline metric of every cell as ``{model: {variant: {dataset: {category: {leaf: number}}}}}``.
+
+    Beside the headline's ``LEAVES`` stand the change of the graded ``log_odds`` with its adjusted p, and
+    StereoSet's language-model score. What does not apply (the change of a parent, the interval of
+    a single cluster) is left out.
+    """
+    nested: dict[str, Any] = {}
+    for row in table.sort_values("headline", ascending=False, kind="stable").to_dict("records"):
+        model, variant, dataset, category, metric = (str(row[name]) for name in NAMES)
+        cell = nested.setdefault(model, {}).setdefault(variant, {}).setdefault(dataset, {})
+        if row["headline"]:
+            cell[category] = _numbers(row, {name: name for name in LEAVES})
+        elif metric == "log_odds":
+            cell[category] |= _numbers(row, {"change": "log_odds_change", "p_adjusted": "log_odds_p_adjusted"})
+        elif metric == "lm":
+            cell[category] |= _numbers(row, {"value": "lm", "change": "lm_change"})
+    return nested
+
+
+def _numbers(row: dict[Any, Any], names: dict[str, str]) -> dict[str, int | float]:
+    found = {leaf: row[column] for column, leaf in names.items() if not pd.isna(row[column])}
+    return {leaf: int(value) if leaf in _COUNTS else value for leaf, value in found.items()}
+
+
+def _cells(params: Params) -> list[Cell]:
+    """Every model with every variant, the baseline first: it is the parent of the others."""
+    cells = []
+    for model in params.models:
+        folder = Path("data", "records", params.suite, model)
+        parent = open_run(folder / params.compare.baseline)
+        cells.append(Cell(model, params.compare.baseline, parent))
+        cells += [Cell(model, variant, open_run(folder / variant), parent)
+                  for variant in params.variants if variant != params.compare.baseline]
+    return cells
+
+
+def _refuse_other_metrics(table: pd.DataFrame, folder: Path) -> None:
+    """Check that every value is the one that the measure stage printed."""
+    for (model, variant), rows in table.groupby(["model", "variant"]):
+        path = folder / str(model) / f"{variant}.json"
+        if not path.is_file():
+            raise DataError("no such file", where=path, fix=f"dvc repro measure@{model}-{variant}")
+        printed = json.loads(path.read_text(encoding="utf-8"))
+        for row in rows.to_dict("records"):
+            categories = printed.get(row["dataset"], {})
+            numbers = categories.get(row["category"], {})
+            expected = numbers.get("score_unrounded" if row["metric"] == "score" else row["metric"])
+            if expected is None or not math.isclose(row["value"], expected, rel_tol=1e-6, abs_tol=2e-6):
+                raise DataError(
+                    f"{row['dataset']} {row['category']}: {row['metric']} is {row['value']} from the records, and "
+                    f"{expected} here", where=path, fix=f"dvc repro measure@{model}-{variant}")
+
+
+def _text(table: pd.DataFrame) -> str:
+    """The bias rows of one comparison as aligned text."""
+    lines = [f"{'dataset':<16}{'category':<22}{'metric':<17}{'parent':>9}{'child':>9}{'change':>9}  interval"
+             f"{'p adjusted':>24}{'flips':>12}"]
+    for row in table[table["category"].ne("") & table["change"].notna()].to_dict("records"):
+        flips = "" if pd.isna(row["flips_more"]) else f"+{row['flips_more']:.0f} -{row['flips_less']:.0f}"
+        bounds = f"[{row['change_low']:.3f}, {row['change_high']:.3f}]"
+        lines.append(f"{row['dataset']:<16}{row['category']:<22.21}{row['metric']:<17}{row['parent']:>9.3f}"
+                     f"{row['value']:>9.3f}{row['change']:>+9.3f}  {bounds:<20}{row['p_adjusted']:>12.4f}{flips:>12}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and compare."""
+    parser = argparse.ArgumentParser(prog="python -m stages.compare", description="Compare models with their parents.")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="records folders of PARENT and CHILD")
+    parser.add_argument("--params", help="params file of a suite")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table (with PARENT and CHILD)")
+    given = parser.parse_args(arguments)
+    if len(given.folders) == 2:
+        parent, child = given.folders
+        table = compare_folders(parent, child, given.params)
+        print(dumps(_as_rows(table)), end="") if given.json else print(_text(table))
+    elif not given.folders and given.params and not given.json:
+        compare_suite(given.params)
+    else:
+        parser.error("give --params, or the records folders of PARENT and CHILD")
+    return 0
+
+
+def _as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items() if not pd.isna(value)}
+            for row in table.to_dict("records")]
+
+
+if __name__ == "__main__":
+    run(main)

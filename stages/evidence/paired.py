@@ -1,0 +1,65 @@
+"""Tests of a change on the same items: the parent and the child answer the same questions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import bdtr, stdtr, stdtrit
+
+
+def flips(parent: np.ndarray, child: np.ndarray) -> tuple[int, int]:
+    """How many items came to be counted as stereotypical, and how many ceased to be.
+
+    Args:
+        parent: Whether the parent prefers the stereotype, per item.
+        child: The same of the child, on the same items.
+    """
+    parent, child = np.asarray(parent, dtype=bool), np.asarray(child, dtype=bool)
+    return int(np.sum(child & ~parent)), int(np.sum(parent & ~child))
+
+
+def mcnemar(more: int, less: int) -> float:
+    """Exact two-sided McNemar p: flips go either way with probability one half; 1 if nothing flipped.
+
+    It takes items as independent; see ``sign_flip`` for the test that respects clusters.
+    """
+    return min(1.0, 2 * float(bdtr(min(more, less), more + less, 0.5))) if more + less else 1.0
+
+
+def sign_flip(differences: np.ndarray, signs: np.ndarray) -> float:
+    """Two-sided permutation p of clustered differences: under no change each cluster's sign is a coin toss.
+
+    Args:
+        differences: Total of child minus parent per cluster, shape [clusters].
+        signs: ``sign_patterns`` for as many clusters, shape [permutations, clusters].
+
+    Returns:
+        The share of sign patterns at least as extreme; a sampled set counts the observed one in.
+    """
+    differences = np.asarray(differences, dtype=np.float64)
+    scale = float(np.abs(differences).sum())
+    if scale == 0:
+        return 1.0
+    extreme = np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9 * scale
+    exact = len(signs) == 2 ** len(differences)
+    return float(extreme.mean()) if exact else float((1 + extreme.sum()) / (1 + len(signs)))
+
+
+def equivalence(change: float, standard_error: float, freedom: float, margin: float) -> float:
+    """TOST: the larger p of the two one-sided t tests that the change lies outside ``+-margin``.
+
+    NaN with fewer than two clusters; 0 or 1 where the change has no variation at all.
+    """
+    if not math.isfinite(standard_error):
+        return math.nan
+    if standard_error == 0:
+        return 0.0 if abs(change) < margin else 1.0
+    return float(stdtr(freedom, (abs(change) - margin) / standard_error))
+
+
+def minimum_detectable(standard_error: float, freedom: float, alpha: float, power: float) -> float:
+    """The true change that a two-sided test at ``alpha`` would find with probability ``power``."""
+    if not math.isfinite(standard_error):
+        return math.nan
+    return standard_error * float(stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, power))

@@ -1,0 +1,1 @@
+"""Tables and figures from the evidence table: deterministic text and SVG, nothing computed anew."""

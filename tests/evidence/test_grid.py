@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from stages import measures
+from stages.common.errors import DataError
+from stages.common.params import Compare
+from stages.common.records import SCHEMA, read_records, write_records, write_table
+from stages.evidence.change import change
+from stages.evidence.grid import Cell, Grid, evidence
+from stages.evidence.metrics import measured
+from stages.evidence.multiplicity import benjamini_hochberg
+from stages.evidence.runs import open_run
+from stages.evidence.table import COLUMNS, NAMES
+from tests.evidence.synthetic import pairs, world, write_run
+
+GRID = Grid(Compare(resamples=400), seed=0)
+
+
+def table(parent, child, grid=GRID):
+    return evidence([Cell("m", "fp32", open_run(parent)), Cell("m", "int8", open_run(child), open_run(parent))], grid)
+
+
+def row(rows, **chosen):
+    for name, value in chosen.items():
+        rows = rows[rows[name] == value]
+    assert len(rows) == 1, chosen
+    return rows.iloc[0]
+
+
+def test_every_cell_has_a_row_with_interval_change_and_corrected_p(runs):
+    found = table(*runs())
+    assert list(found.columns) == list(COLUMNS)
+    assert not found.duplicated(list(NAMES)).any()
+    child = found[found["variant"] == "int8"]
+    assert child[["value", "parent", "change", "p_value", "p_adjusted", "p_holm"]].notna().all(axis=None)
+    assert found.loc[found["variant"] == "fp32", ["parent", "change", "p_value"]].isna().all(axis=None)
+    assert (child["value"] - child["parent"] - child["change"]).abs().max() < 1e-8
+    held = child[child["ci_low"].notna()]
+    assert ((held["ci_low"] <= held["value"]) & (held["value"] <= held["ci_high"])).all()
+    assert set(child.loc[child["dataset"] == "crows_pairs", "category"]) == {"gender", "race", "religion", "overall"}
+
+
+def test_flips_and_change_by_hand(tmp_path):
+    # a, b turn away from the stereotype, c turns to it: 3 of 4 preferred before, 2 of 4 after.
+    parent = write_run(tmp_path / "p", {"crows_pairs": pairs({"a": .1, "b": .1, "c": -.1, "d": .1})})
+    child = write_run(tmp_path / "c", {"crows_pairs": pairs({"a": -.1, "b": -.1, "c": .1, "d": .1})})
+    found = row(table(parent, child), variant="int8", category="overall", metric="score")
+    assert (found["parent"], found["value"], found["change"]) == (75.0, 50.0, -25.0)
+    assert (found["flips_more"], found["flips_less"], found["p_mcnemar"]) == (1, 2, 1.0)
+    graded = row(table(parent, child), variant="int8", category="overall", metric="log_odds")
+    # Margins moved by -.2, -.2, +.2, 0: mean -.05.
+    assert graded["change"] == pytest.approx(-0.05)
+
+
+def test_models_are_independent_of_each_other(runs, tmp_path):
+    parent, child = runs()
+    alone = table(parent, child)
+    other = write_run(tmp_path / "other", world(9))
+    cells = [Cell("m", "fp32", open_run(parent)), Cell("m", "int8", open_run(child), open_run(parent)),
+             Cell("n", "fp32", open_run(other))]
+    grown = evidence(cells, GRID)
+    pd.testing.assert_frame_equal(grown[grown["model"] == "m"].reset_index(drop=True), alone)
+
+
+def test_the_same_model_twice_has_nothing_to_find(runs, tmp_path):
+    parent, _ = runs()
+    same = write_run(tmp_path / "same", world(3))
+    found = table(parent, same)
+    child = found[found["variant"] == "int8"]
+    assert (child["change"] == 0).all()
+    assert (child["p_value"] == 1).all()
+
+
+def test_false_positives_of_the_corrected_grid_under_score_noise():
+    # The same model with independent noise on every score: nominally at most 5% of grids have any finding.
+    rng = np.random.default_rng(0)
+    rule = measured("pair_preference", measures.get("pair_preference").Options(), "masked")
+    parent = rule.items(world(3)["crows_pairs"])
+    categories = ["gender", "race", "religion", "overall"]
+    grids = 0
+    for _ in range(150):
+        child = parent.copy()
+        for role in ("stereo", "anti"):
+            noise = rng.normal(0, 0.05, len(child))
+            child[f"score_{role}"] += noise
+            child[f"log_{role}"] += noise
+        p_values = []
+        for category in categories:
+            chosen = parent["category"].isin([category] if category != "overall" else parent["category"])
+            p_values += [change(metric, parent[chosen], child[chosen], GRID.compare, 0, category)["p_value"]
+                         for metric in rule.metrics]
+        grids += (benjamini_hochberg(np.array(p_values)) < 0.05).any()
+    assert grids / 150 <= 0.10  # 5% with a standard error of 1.8%
+
+
+def test_quality_stands_beside_every_row(runs):
+    found = table(*runs())
+    child = found[found["variant"] == "int8"]
+    lm = row(child, dataset="stereoset_dev", category="overall", metric="lm")["change"]
+    perplexity = row(child, dataset="corpus", metric="perplexity")["change"]
+    assert (child["lm_change"] == lm).all()
+    assert (child["perplexity_change"] == perplexity).all()
+    assert found.loc[found["variant"] == "fp32", "lm_change"].isna().all()
+
+
+def test_a_changed_item_is_refused_naming_file_side_and_item(runs):
+    parent, child = runs()
+    path = child / "p100" / "crows_pairs.parquet"
+    records = read_records(path)
+    write_records(path, records[records["item"] != "race-0007"])
+    with pytest.raises(DataError, match=r"child/p100/crows_pairs\.parquet: only the parent has item race-0007"):
+        table(parent, child)
+
+
+def test_nan_scores_are_refused_naming_file_and_item(runs):
+    parent, child = runs()
+    path = child / "p100" / "stereoset_dev.parquet"
+    records = read_records(path)
+    records.loc[records["item"] == "race-0007", "score"] = np.nan
+    write_table(path, pa.Table.from_pandas(records, schema=SCHEMA, preserve_index=False))
+    with pytest.raises(DataError, match=r"child/p100/stereoset_dev\.parquet.*race-0007"):
+        table(parent, child)
+
+
+def test_a_parent_of_another_family_or_without_the_dataset_is_refused(runs):
+    parent, child = runs()
+    described = json.loads((parent / "run.json").read_text())
+    (parent / "run.json").write_text(json.dumps({**described, "family": "causal"}))
+    with pytest.raises(DataError, match="masked model and its parent a causal"):
+        table(parent, child)
+    described["datasets"].pop("seat")
+    (parent / "run.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match="lacks the dataset seat"):
+        table(parent, child)
+
+
+def test_unscored_pairs_of_one_side_are_left_out_of_the_change_and_counted(tmp_path):
+    child = pairs({"a": .1, "b": -.1, "c": .1})
+    gone = child["item"] == "c"
+    child.loc[gone, ["scored", "score", "logprob"]] = [0, np.nan, np.nan]
+    found = row(table(write_run(tmp_path / "p", {"crows_pairs": pairs({"a": .1, "b": .1, "c": .1})}),
+                      write_run(tmp_path / "c", {"crows_pairs": child})),
+                variant="int8", category="overall", metric="score")
+    assert (found["items"], found["paired_items"], found["parent"], found["value"]) == (2, 2, 100.0, 50.0)
+
+
+def test_all_ties_and_one_cluster_are_stated(tmp_path):
+    everywhere = dict.fromkeys("abcd", "he|she")
+    parent = write_run(tmp_path / "p", {"crows_pairs": pairs(dict.fromkeys("abcd", 0.0), everywhere)})
+    child = write_run(tmp_path / "c", {"crows_pairs": pairs(dict.fromkeys("abcd", 0.2), everywhere)})
+    found = row(table(parent, child), variant="int8", category="overall", metric="score")
+    # Ties are no stereotype: 0 of 4 before, 4 of 4 after. One cluster says nothing of others: no interval, p 1.
+    assert (found["parent"], found["value"], found["change"], found["p_value"]) == (0.0, 100.0, 100.0, 1.0)
+    assert found["ci_method"] == "none"
+    assert np.isnan(found["ci_low"])
+    assert found["wilson_high"] == 100.0
+
+
+def test_all_the_same_preference_gets_an_interval_with_a_width(tmp_path):
+    records = {"crows_pairs": pairs({f"i{n:02d}": 0.1 for n in range(20)})}
+    run = write_run(tmp_path / "p", records)
+    found = row(evidence([Cell("m", "fp32", open_run(run))], GRID), category="overall", metric="score")
+    # Wilson for 20 of 20 clusters: 20 / (20 + 1.96^2) = .8389.
+    assert (found["ci_method"], found["ci_high"]) == ("wilson", 100.0)
+    assert found["ci_low"] == pytest.approx(83.89, abs=0.01)
