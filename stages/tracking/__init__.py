@@ -1,0 +1,1 @@
+"""The projection of tracked metrics into MLflow: reading what a suite has, logging it once."""
