@@ -1,0 +1,1 @@
+"""Loading models so that every parameter is from the checkpoint."""

@@ -1,0 +1,1 @@
+"""Scoring texts with language models; nothing here knows a benchmark."""

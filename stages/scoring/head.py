@@ -1,0 +1,104 @@
+"""The vocabulary head at the positions that are read: log-sum-exp and entropy, block by block."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import linear
+
+from stages.scoring.linear import PackedLinear, onednn_is_faster
+from stages.scoring.plan import Values
+
+ROWS = 256
+"""Rows worth waiting for before the head is run: fewer would read the weights too often."""
+BLOCK = 1024
+"""Tokens of the vocabulary whose logits are held at a time."""
+
+
+class Head:
+    """Logits of features, never held for the whole vocabulary at once.
+
+    A block's logits stay in the processor's cache while their exponentials are summed, so
+    that the head costs little more than its matrix product and needs no memory to speak of.
+
+    Args:
+        weight: [vocabulary, hidden].
+        bias: [vocabulary], or None.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self._weight = weight.detach()
+        self._bias = bias.detach() if bias is not None else None
+        packed = onednn_is_faster() and weight.device.type == "cpu"
+        self._blocks = []
+        for start in range(0, weight.shape[0], BLOCK):
+            part = self._weight[start : start + BLOCK]
+            shift = self._bias[start : start + BLOCK] if self._bias is not None else None
+            self._blocks.append(PackedLinear(part, shift, ROWS) if packed else _Plain(part, shift))
+
+    def read(self, values: Values, rows: np.ndarray, features: torch.Tensor, which: np.ndarray) -> None:
+        """Answer some rows of a plan.
+
+        Args:
+            values: Where to store the answers.
+            rows: Rows of the plan, int64 of shape [rows].
+            features: What the head takes, float32 of shape [features, hidden].
+            which: The feature of each row, int64 of shape [rows]; rows after the same prefix share one.
+        """
+        for start in range(0, len(features), ROWS):
+            here = (which >= start) & (which < start + ROWS)
+            self._read(values, rows[here], features[start : start + ROWS], which[here] - start)
+
+    def _read(self, values: Values, rows: np.ndarray, features: torch.Tensor, which: np.ndarray) -> None:
+        normalizers, entropies = combine(torch.stack([partial_sums(block(features)) for block in self._blocks]))
+        values.normalizers[rows], values.entropies[rows] = normalizers[which], entropies[which]
+        reads, local = values.plan.reads_of(rows)
+        targets = torch.from_numpy(values.plan.read_target[reads]).to(features.device)
+        asked = torch.from_numpy(which[local]).to(features.device)
+        logits = torch.linalg.vecdot(features[asked], self._weight[targets])
+        if self._bias is not None:
+            logits = logits + self._bias[targets]
+        values.logits[reads] = logits.double().cpu().numpy()
+
+
+class _Plain:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self._weight, self._bias = weight, bias
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return linear(x, self._weight, self._bias)
+
+
+def partial_sums(logits: torch.Tensor) -> torch.Tensor:
+    """Maximum m, sum of e^(x - m), and sum of (x - m) e^(x - m) of each row; overwrites the logits.
+
+    Args:
+        logits: float32 of shape [rows, block].
+
+    Returns:
+        float32 of shape [3, rows].
+    """
+    largest = logits.amax(dim=1)
+    shifted = logits.sub_(largest[:, None])
+    exponentials = shifted.exp()
+    return torch.stack([largest, exponentials.sum(dim=1), torch.linalg.vecdot(exponentials, shifted)])
+
+
+def combine(sums: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Log-sum-exp and entropy in nats from the partial sums of all blocks.
+
+    With M the largest m, S = sum of s e^(m - M) and T = sum of (t + s (m - M)) e^(m - M) over
+    the blocks: log-sum-exp = M + ln S and entropy = ln S - T / S.
+
+    Args:
+        sums: Of ``partial_sums``, shape [blocks, 3, rows].
+
+    Returns:
+        Two float64 arrays of shape [rows].
+    """
+    largest, total, weighted = sums.double().unbind(dim=1)
+    top = largest.amax(dim=0)
+    factor = (largest - top).exp()
+    whole = (total * factor).sum(dim=0)
+    moment = ((weighted + total * (largest - top)) * factor).sum(dim=0)
+    return (top + whole.log()).cpu().numpy(), (whole.log() - moment / whole).cpu().numpy()

@@ -1,0 +1,175 @@
+"""Running a Hugging Face model on packed sequences, with the least work its scores need."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
+
+from stages.scoring import attention
+from stages.scoring.grouped import Advance
+from stages.scoring.head import ROWS, Head
+from stages.scoring.linear import is_packable, onednn_is_faster, pack_linears
+from stages.scoring.narrow import Narrowing, last_layer
+from stages.scoring.packing import Pack, packs
+from stages.scoring.plan import Plan, Values
+from stages.scoring.quantized import QuantizedHead, has_fast_integers, is_quantized, replace_quantized
+
+
+class PackedRunner:
+    """Flat packs without padding through the model's own modules.
+
+    The model itself is left alone: the runner works on a copy of its module tree, with attention
+    taken per sequence, faster linear layers, and the vocabulary head taken off and applied to
+    the rows that are read.
+
+    Args:
+        model: A transformers model with a language-model head, or an encoder.
+        token_budget: Tokens in a pack; one sequence alone may exceed it.
+        context: Longest sequence it will be given, in tokens.
+        causal: No token depends on later ones.
+        position_padding: See ``LoadedModel``.
+        narrow: Run the last layer for the tokens that are read only.
+        device: Where to run it.
+
+    Raises:
+        Unsupported: The model has int8 layers, and this machine no fast product of integers.
+    """
+
+    def __init__(
+        self, model: Any, token_budget: int, *, context: int, causal: bool, position_padding: int | None = None,
+        narrow: bool = True, device: str = "cpu",
+    ) -> None:  # fmt: skip
+        self._token_budget, self._context, self._device = token_budget, context, device
+        self._padding = position_padding
+        quantized = is_quantized(model)
+        if quantized and not has_fast_integers():
+            raise attention.Unsupported("oneDNN has no fast product of 8-bit integers here")
+        self._model = _twin(model, device)
+        # A prefix shared by two int8 sequences would have two activation ranges.
+        self._share = causal and not quantized
+        self._head = self._take_off_head()
+        self._model.set_attn_implementation(attention.NAME)
+        layer = last_layer(self._model) if narrow and not quantized else None
+        self._narrowing = Narrowing(layer) if layer is not None else None
+        pack_linears(self._model, token_budget)
+        replace_quantized(self._model)
+        self._options = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
+
+    def read(self, plan: Plan, advance: Advance) -> Values:
+        """Answer every row of a plan."""
+        values = Values(plan)
+        sequences = plan.sequences
+        if self._share:  # what follows the last token read changes nothing
+            sequences = [ids[: places[-1] + 1] for ids, places in zip(sequences, plan.positions, strict=True)]
+        waiting = _Waiting()
+        for pack in packs(sequences, self._token_budget, share_prefixes=self._share, device=self._device):
+            if isinstance(self._head, QuantizedHead):
+                self._head.read(values, pack, self._features(pack, None))
+            else:
+                tokens = np.concatenate([pack.paths[k][plan.positions[s]] for k, s in enumerate(pack.members)])
+                distinct, which = np.unique(tokens, return_inverse=True)
+                waiting.add(plan.rows_of(pack.members), self._features(pack, distinct), which)
+                if waiting.features >= ROWS:
+                    waiting.flush(self._head, values)
+            advance(len(pack.members))
+        waiting.flush(self._head, values)
+        return values
+
+    def embed(self, sequences: Sequence[tuple[int, ...]], advance: Advance) -> np.ndarray:
+        """Mean of the last hidden state over all positions, float32 of shape [sequences, hidden]."""
+        vectors = np.empty((len(sequences), self._model.config.hidden_size), dtype=np.float32)
+        for pack in packs(sequences, self._token_budget, share_prefixes=self._share, device=self._device):
+            states = self._run(self._model.base_model, pack).last_hidden_state[0]
+            lengths = np.array([len(path) for path in pack.paths])
+            for group in pack.groups:
+                members = np.array(pack.members)[lengths == group.tokens.shape[1]]
+                vectors[members] = states[group.tokens].mean(dim=1).cpu().numpy()
+            advance(len(pack.members))
+        return vectors
+
+    def _features(self, pack: Pack, tokens: np.ndarray | None) -> torch.Tensor:
+        """What the head takes, float32 of shape [rows, hidden], for some tokens of a pack or all of them."""
+        if tokens is None:
+            return self._run(self._model, pack).logits[0]
+        rows = torch.from_numpy(tokens).to(self._device)
+        if self._narrowing is None or 2 * len(tokens) > pack.size:
+            return self._run(self._model, pack).logits[0][rows]
+        self._narrowing.rows = rows
+        try:
+            return self._run(self._model, pack).logits[0]
+        finally:
+            self._narrowing.rows = None
+
+    def _run(self, model: Any, pack: Pack) -> Any:
+        with attention.packed(pack, self._context):
+            return model(input_ids=pack.ids, position_ids=self._positions(pack), **self._options)
+
+    def _positions(self, pack: Pack) -> torch.Tensor:
+        """Position ids: the place in the sequence; RoBERTa's count the tokens that are no padding, from behind it."""
+        if self._padding is None:
+            return pack.places
+        real = pack.ids != self._padding
+        if bool(real.all()):
+            return pack.places + self._padding + 1
+        positions = torch.empty_like(pack.places)
+        for path in pack.paths:
+            kept = real[0, path]
+            positions[0, path] = torch.where(kept, kept.cumsum(0), 0) + self._padding
+        return positions
+
+    def _take_off_head(self) -> Head | QuantizedHead | None:
+        """Replace the vocabulary matrix by the identity, so that "logits" are what it would take."""
+        matrix = self._model.get_output_embeddings()
+        if matrix is None:
+            return None
+        name = next(name for name, module in self._model.named_modules() if module is matrix)
+        self._model.set_submodule(name, nn.Identity())
+        if isinstance(matrix, DynamicLinear):
+            return QuantizedHead(matrix)
+        return Head(matrix.weight, matrix.bias)
+
+
+class _Waiting:
+    """Features of several packs, kept until there are enough of them to be worth running the head."""
+
+    def __init__(self) -> None:
+        self.features = 0
+        self._parts: list[tuple[np.ndarray, torch.Tensor, np.ndarray]] = []
+
+    def add(self, rows: np.ndarray, features: torch.Tensor, which: np.ndarray) -> None:
+        self._parts.append((rows, features, which + self.features))
+        self.features += len(features)
+
+    def flush(self, head: Any, values: Values) -> None:
+        if self._parts:
+            rows, features, which = zip(*self._parts, strict=True)
+            head.read(values, np.concatenate(rows), torch.cat(features), np.concatenate(which))
+        self.features, self._parts = 0, []
+
+
+def _twin(model: Any, device: str) -> Any:
+    """A copy of a model's module tree.
+
+    What is packed next is shared and not copied first, and nothing else is shared then: weights
+    read from a file stay in memory as long as any part of the file is in use.
+    """
+    if device != "cpu":
+        return copy.deepcopy(model).to(device)
+    shared = [module for module in model.modules() if isinstance(module, DynamicLinear)]
+    if onednn_is_faster():
+        matrix = model.get_output_embeddings()
+        kept = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+        shared += [
+            module.weight
+            for module in model.modules()
+            if is_packable(module) and module is not matrix and id(module.weight) not in kept
+        ]
+    else:
+        shared += [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(part): part for part in shared})
