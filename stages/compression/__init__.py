@@ -1,0 +1,104 @@
+"""One module a compression method, under ``methods/``: a typed frozen config and a function.
+
+A module in ``stages.compression.methods`` is a method by being there. It offers:
+
+``Config``   a ``MethodConfig`` with ``method: Literal["<module name>"]`` and the method's settings;
+             its validators refuse what makes no sense.
+``VERSION``  integer, raised when the method's output changes; stored in ``method.json``.
+``compress(subject, config, context)``   changes the weights of a ``stages.compression.subject.Subject``.
+             Reading the checkpoint and writing the artefact is done around it (``stages.compression.pipeline``).
+
+Several methods in a row compose on float32 values: each step starts from the weights the step before
+left, as they will come back from storage; what a weight is stored as is the last step's word.
+
+Torch is imported inside functions, so that reading a config stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from stages.common.errors import ParamsError
+from stages.common.params import Frozen, Params, choose, parse
+
+
+class MethodConfig(Frozen):
+    """Base of every method's settings."""
+
+    method: str
+
+    @property
+    def last(self) -> bool:
+        """Whether no further step may follow: the weights are no longer what the model computes with."""
+        return False
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may need beside the model."""
+
+    seed: int = 0
+    """Seed of the suite; a method with its own ``seed`` setting adds to it."""
+    corpus: Path | None = None
+    """Validated corpus table (columns ``split`` and ``text``) to calibrate on."""
+
+
+class Method(Protocol):
+    """The shape of a method module."""
+
+    VERSION: int
+    Config: type[MethodConfig]
+
+    def compress(self, subject: Any, config: Any, context: Context) -> None:
+        """Change the weights of a subject in place."""
+
+
+def names() -> list[str]:
+    """Names of all compression methods, sorted."""
+    package = importlib.import_module(f"{__name__}.methods")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+
+
+def get(name: str) -> Method:
+    """The method module of that name.
+
+    Raises:
+        ParamsError: There is none; the message lists those there are.
+    """
+    choose(dict.fromkeys(names()), name, "compression method")
+    return cast(Method, importlib.import_module(f"{__name__}.methods.{name}"))
+
+
+def parse_variant(raw: Any, where: str) -> list[MethodConfig]:
+    """The typed steps of a variant: one method config, or a list of them applied in order.
+
+    Raises:
+        ParamsError: Unknown method, settings it does not know, or a step after one that must be last.
+    """
+    steps = raw if isinstance(raw, list) else [raw]
+    configs: list[MethodConfig] = []
+    for index, step in enumerate(steps):
+        place = f"{where}[{index}]" if isinstance(raw, list) else where
+        if not isinstance(step, dict) or not isinstance(step.get("method"), str):
+            raise ParamsError("a variant needs 'method'", where=place, fix=f"methods are: {', '.join(names())}")
+        try:
+            module = get(step["method"])
+        except ParamsError as error:
+            raise ParamsError(error.what, where=f"{place}.method") from None
+        if configs and configs[-1].last:
+            raise ParamsError(f"no step can follow {configs[-1].method}: the model no longer computes with float32 "
+                              "weights", where=place, fix="make it the last step")
+        configs.append(parse(module.Config, step, place))
+    if not configs:
+        raise ParamsError("a variant needs at least one method", where=where)
+    return configs
+
+
+def check_params(params: Params, where: str) -> None:
+    """Check every variant's methods and settings (called by ``load_params``)."""
+    for slug, raw in params.variants.items():
+        parse_variant(raw, f"{where}: variants.{slug}")

@@ -1,0 +1,90 @@
+"""Whole attention heads cut off: their output no longer enters the layer (Michel et al. 2019, arXiv 1905.10650)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from stages.common.errors import MethodError
+from stages.compression import Context, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stages.compression.subject import Subject
+
+VERSION = 1
+
+
+class Config(MethodConfig):
+    """Settings of ``heads``."""
+
+    method: Literal["heads"]
+    count: int = Field(ge=1)
+    """Heads to cut off: in each layer, or in the whole model."""
+    granularity: Literal["layer", "global"] = "layer"
+    """The same number in every layer, or the lowest of the model, every layer keeping its best one."""
+    by: Literal["importance", "random"] = "importance"
+    """The derivative of the loss by a gate on the head, on calibration texts; or by lot."""
+    seed: int = Field(default=0, ge=0)
+    """Of the lot and of the masked positions, beside the suite's own seed."""
+    sequences: int = Field(default=64, ge=1)
+    """Calibration texts."""
+    length: int = Field(default=128, ge=2)
+    """Tokens in each."""
+
+
+def cut(scores: Tensor, count: int, granularity: str) -> Tensor:
+    """Mark the heads to cut off.
+
+    Args:
+        scores: What each head is worth, float32 of shape [layers, heads].
+        count: Heads a layer, or heads of the model.
+        granularity: ``layer`` or ``global``.
+
+    Returns:
+        bool of shape [layers, heads].
+
+    Raises:
+        MethodError: A layer would have no head left.
+    """
+    import torch
+
+    from stages.compression.pruning import lowest, lowest_in_rows
+
+    layers, heads = scores.shape
+    most = heads - 1 if granularity == "layer" else layers * (heads - 1)
+    if count > most:
+        raise MethodError(f"cutting {count} of {heads} heads in {layers} layers leaves a layer without any",
+                          fix=f"with granularity {granularity}, count is at most {most}")
+    if granularity == "layer":
+        return lowest_in_rows(scores, count)
+    spared = scores.scatter(1, scores.argmax(dim=1, keepdim=True), torch.inf)
+    return lowest(spared, count)
+
+
+def compress(subject: Subject, config: Config, context: Context) -> None:
+    """Set the columns of the attention's output projection that belong to the chosen heads to zero.
+
+    Raises:
+        MethodError: A layer would have no head left, or see ``stages.compression.attention``.
+    """
+    import torch
+
+    from stages.compression.attention import head_importance, output_matrices
+    from stages.compression.calibration import calibration_ids
+    from stages.compression.drawing import generator
+
+    matrices = output_matrices(subject)
+    heads = subject.model.config.num_attention_heads
+    seed = context.seed + config.seed
+    cut(torch.zeros(len(matrices), heads), config.count, config.granularity)  # refuse before any work is done
+    if config.by == "random":
+        scores = torch.rand(len(matrices), heads, generator=generator(seed, "heads"))
+    else:
+        ids = calibration_ids(subject, context, config.sequences, config.length)
+        scores = head_importance(subject, ids, seed)
+    for matrix, gone in zip(matrices, cut(scores, config.count, config.granularity), strict=True):
+        weight = matrix.get()
+        matrix.assign(weight.masked_fill(gone.repeat_interleave(weight.shape[1] // heads), 0.0))

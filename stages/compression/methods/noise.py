@@ -1,0 +1,98 @@
+"""Gaussian noise of a given relative norm on the weights: what a change of that size does by itself (a control)."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from stages import compression
+from stages.common.errors import MethodError, ParamsError
+from stages.compression import Context, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stages.compression.subject import Subject
+
+VERSION = 1
+
+
+class Config(MethodConfig):
+    """Settings of ``noise``."""
+
+    method: Literal["noise"]
+    like: dict[str, Any] | list[dict[str, Any]] | None = None
+    """A variant; every weight that it changes gets noise of the norm of that change. (It is written out
+    here, in YAML by an anchor, so that the noise is drawn again when those settings change.)"""
+    relative_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Norm of the noise on each matrix in the scope, as a share of the matrix's own norm (Frobenius)."""
+    scope: Literal["layers", "linear", "all"] = "layers"
+    """With ``relative_norm``: matrices of the transformer's layers, every linear map, or the embeddings too."""
+    seed: int = Field(default=0, ge=0)
+    """Of the noise, beside the suite's own seed."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Config:
+        if (self.like is None) == (self.relative_norm is None):
+            raise ValueError("give exactly one of 'like' and 'relative_norm'")
+        if self.like is not None:
+            if "scope" in self.model_fields_set:
+                raise ValueError("scope belongs to relative_norm; 'like' has its own")
+            try:
+                compression.parse_variant(self.like, "like")
+            except ParamsError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+
+def noise_like(weight: Tensor, relative_norm: float, seed: int, name: str) -> Tensor:
+    """Gaussian noise whose Frobenius norm is ``relative_norm`` times that of ``weight``, of its shape."""
+    import torch
+
+    from stages.compression.drawing import generator
+
+    noise = torch.randn(weight.shape, generator=generator(seed, name))
+    return noise * float(relative_norm * weight.double().norm() / noise.double().norm())
+
+
+def compress(subject: Subject, config: Config, context: Context) -> None:
+    """Add noise to the weights.
+
+    Raises:
+        MethodError: ``like`` changes the model's shape, or no weight at all.
+    """
+    if config.relative_norm is not None:
+        for matrix in subject.matrices(config.scope):
+            _perturb(subject, matrix.name, config.relative_norm, context.seed + config.seed)
+        return
+    norms = _norms_of(subject, config.like, context)
+    for name, norm in norms.items():
+        subject.untie(subject.model.get_submodule(name.rpartition(".")[0]))
+        _perturb(subject, name, norm, context.seed + config.seed)
+
+
+def _perturb(subject: Subject, name: str, relative_norm: float, seed: int) -> None:
+    weight = subject.model.get_parameter(name).detach()
+    subject.assign(name, weight + noise_like(weight, relative_norm, seed, name))
+
+
+def _norms_of(subject: Subject, like: Any, context: Context) -> dict[str, float]:
+    """Relative norm of what a variant changes in each weight, by parameter name."""
+    shadow = copy.deepcopy(subject)
+    for step in compression.parse_variant(like, "like"):
+        compression.get(step.method).compress(shadow, step, context)
+    before = dict(subject.model.named_parameters(remove_duplicate=False))
+    after = dict(shadow.model.named_parameters(remove_duplicate=False))
+    if {name: value.shape for name, value in before.items()} != {name: value.shape for name, value in after.items()}:
+        raise MethodError("'like' changes the model's shape, so its change has no norm", where=subject.folder)
+    norms = {}
+    for name in sorted(shadow.changed):
+        own = before[name].detach().double()
+        norm = float((after[name].detach().double() - own).norm())
+        if norm > 0:
+            norms[name] = norm / float(own.norm())
+    if not norms:
+        raise MethodError("'like' changes no weight of this model", where=subject.folder)
+    return norms

@@ -1,0 +1,79 @@
+"""Weights set to zero where weight times input is small (Sun et al. 2023, arXiv 2306.11695).
+
+Score of a weight: |w_ij| x the norm of input j over the calibration tokens; the lowest scores of each
+output (row) are pruned, layer by layer, on the inputs that the pruned layers below give.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, model_validator
+
+from stages.compression import Context, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stages.compression.subject import Subject
+
+VERSION = 1
+
+
+class Config(MethodConfig):
+    """Settings of ``wanda``."""
+
+    method: Literal["wanda"]
+    sparsity: float = Field(gt=0, lt=1)
+    """Share of every row that becomes zero."""
+    block: int | None = Field(default=None, ge=2)
+    """Prune that share of every ``block`` consecutive inputs instead: 4 with sparsity 0.5 is 2:4."""
+    sequences: int = Field(default=128, ge=1)
+    """Calibration texts."""
+    length: int = Field(default=128, ge=2)
+    """Tokens in each."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Config:
+        if self.block is not None and not (self.sparsity * self.block).is_integer():
+            raise ValueError(f"sparsity {self.sparsity} of blocks of {self.block} is no whole number")
+        return self
+
+
+def mask(weight: Tensor, norms: Tensor, config: Config, name: str) -> Tensor:
+    """What to prune of a weight.
+
+    Args:
+        weight: float32 of shape [out, in].
+        norms: Norm of each input over the calibration tokens, of shape [in].
+        config: Sparsity and pattern.
+        name: Of the weight, for error messages.
+
+    Returns:
+        bool of shape [out, in], true where pruned.
+
+    Raises:
+        MethodError: The sparsity removes nothing or all of a row, or the block does not divide it.
+    """
+    from stages.compression.methods import semi_structured
+    from stages.compression.pruning import lowest_in_rows, prune_count
+
+    scores = weight.abs() * norms
+    if config.block is not None:
+        return semi_structured.mask(scores, round(config.sparsity * config.block), config.block, name)
+    return lowest_in_rows(scores, prune_count(scores.shape[1], config.sparsity, f"a row of {name}"))
+
+
+def compress(subject: Subject, config: Config, context: Context) -> None:
+    """Prune the matrices of the transformer's layers.
+
+    Raises:
+        MethodError: See ``mask``, and ``stages.compression.calibration``.
+    """
+    from stages.compression.calibration import calibration_ids, input_sums, walk_layers
+
+    for visit in walk_layers(subject, calibration_ids(subject, context, config.sequences, config.length)):
+        squares = input_sums(visit, lambda inputs: inputs.square().sum(dim=0))
+        for matrix in visit.matrices:
+            weight = matrix.get()
+            matrix.assign(weight.masked_fill(mask(weight, squares[matrix.name].sqrt(), config, matrix.name), 0.0))

@@ -1,0 +1,51 @@
+"""The texts that methods are calibrated on."""
+
+import pytest
+import torch
+
+from stages.common.errors import DataError, MethodError
+from stages.compression import Context
+from stages.compression.calibration import calibration_ids, input_sums, walk_layers
+
+LAST_WORD = 59  # only in the corpus's test split
+
+
+def test_sequences_have_the_tokenizers_special_tokens_and_training_text(subject, corpus):
+    ids = calibration_ids(subject("bert"), Context(0, corpus), 12, 20)
+    assert ids.shape == (12, 20)
+    assert (ids[:, 0] == 2).all()
+    assert (ids[:, -1] == 3).all()
+    assert ((ids[:, 1:-1] >= 5) & (ids[:, 1:-1] < LAST_WORD)).all()
+
+
+def test_the_seed_decides_which(subject, corpus):
+    bert = subject("bert")
+    first, again, other = (calibration_ids(bert, Context(seed, corpus), 8, 16) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_corpus_that_is_too_short_is_refused(subject, corpus):
+    # 200 lines of 12 words are 2,400 tokens, or 171 sequences of 14 and two special ones.
+    assert len(calibration_ids(subject("bert"), Context(0, corpus), 171, 16)) == 171
+    with pytest.raises(MethodError, match=r"corpus\.parquet: gives 171 sequences of 16 tokens, 172 are asked for"):
+        calibration_ids(subject("bert"), Context(0, corpus), 172, 16)
+
+
+def test_sequences_longer_than_the_model_reads_are_refused(subject, corpus):
+    with pytest.raises(MethodError, match=r"sequences of 41 tokens do not fit.*3 to 40"):
+        calibration_ids(subject("bert"), Context(0, corpus), 1, 41)
+
+
+def test_no_corpus_is_refused(subject, tmp_path):
+    with pytest.raises(MethodError, match="needs texts to calibrate on"):
+        calibration_ids(subject("bert"), Context(), 1, 16)
+    with pytest.raises(DataError, match="no such file"):
+        calibration_ids(subject("bert"), Context(0, tmp_path / "gone.parquet"), 1, 16)
+
+
+def test_inputs_that_are_no_numbers_are_named(subject, corpus):
+    bert = subject("bert")
+    visit = next(walk_layers(bert, calibration_ids(bert, Context(0, corpus), 2, 16)))
+    with pytest.raises(MethodError, match=r"layer\.0\.\S+: its inputs on the calibration texts are NaN or infinite"):
+        input_sums(visit, lambda inputs: inputs.sum(dim=0) / 0)
