@@ -4,11 +4,13 @@ A module here is a benchmark by being here. It offers:
 
 ``MEASURE``       name of the module in ``stages.measures`` that turns its records into metrics.
 ``FAMILIES``      the model families it is defined for.
+``COLUMNS``       columns of its tidy table, in order.
 ``Options``       typed settings of ``datasets.<slug>.options`` (a ``Frozen`` class).
 ``read(folder, facts)``       upstream files -> one tidy table; raises ``DataError`` with file and row.
 ``checks(table, facts)``      the Great Expectations that must hold, each with a reason where the
                               data are odd (imports Great Expectations itself, not at module level).
 ``plan(table, encoder, options)``  the rows to score, as ``stages.common.query.Row``.
+``origin(row)``   optional: the file and place in it that a row of the table came from.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class Benchmark(Protocol):
 
     MEASURE: str
     FAMILIES: tuple[Family, ...]
+    COLUMNS: list[str]
     Options: type[Frozen]
 
     def read(self, folder: Path, facts: dict[str, Any]) -> pd.DataFrame:

@@ -1,0 +1,102 @@
+"""Timing the sides: interleaved repeats in CPU time, medians, and the peak of memory."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.bench.sides import Side
+from stages.bench.work import gemm_peak, needed
+from stages.common.query import Row
+from stages.models.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured. The slow sides are sampled: every k-th row, so that lengths stay alike."""
+
+    repeats: int
+    slow_rows: int
+    engine_rows: int
+    growth_rows: int
+
+
+FULL = Effort(repeats=3, slow_rows=150, engine_rows=1_000_000, growth_rows=150)
+QUICK = Effort(repeats=1, slow_rows=8, engine_rows=40, growth_rows=8)
+
+
+def sample(rows: Sequence[Row], count: int) -> list[Row]:
+    """About ``count`` rows, evenly spread."""
+    step = max(1, len(rows) // count)
+    return list(rows)[::step][:count]
+
+
+def compare(
+    loaded: LoadedModel, sides: dict[str, Side], rows: Sequence[Row], effort: Effort, about: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Time every side on the rows of one benchmark; one result a side."""
+    few, many = sample(rows, effort.slow_rows), sample(rows, effort.engine_rows)
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    shares: dict[str, list[float]] = {name: [] for name in sides}
+    peaks = dict.fromkeys(sides, 0)
+    work = {name: many if name == "engine" else few for name in sides}
+    flop = {name: needed(loaded, work[name]).flop for name in sides}
+    for _ in range(effort.repeats):
+        peak = gemm_peak(about["precision"])
+        for name, side in sides.items():
+            _reset_peak_memory()
+            start = time.process_time()
+            side(work[name])
+            seconds = time.process_time() - start
+            peaks[name] = max(peaks[name], _peak_memory())
+            taken[name].append(seconds)
+            shares[name].append(flop[name] / seconds / peak)
+    results = []
+    for name in sides:
+        seconds = statistics.median(taken[name])
+        results.append(
+            about | {
+                "side": name,
+                "items": len(work[name]),
+                "seconds": seconds,
+                "items_per_s": len(work[name]) / seconds,
+                "peak_share": statistics.median(shares[name]),
+                "rss_bytes": peaks[name],
+            }
+        )  # fmt: skip
+    return results
+
+
+def growth(loaded: LoadedModel, side: Side, rows: Sequence[Row], effort: Effort) -> list[dict[str, Any]]:
+    """Seconds of the engine at 1, 4 and 16 times the rows, with the distinct tokens they hold."""
+    points = []
+    for factor in (1, 4, 16):
+        chosen = sample(rows, effort.growth_rows * factor)
+        seconds = []
+        for _ in range(effort.repeats):
+            start = time.process_time()
+            side(chosen)
+            seconds.append(time.process_time() - start)
+        points.append({"factor": factor, "items": len(chosen), "tokens": needed(loaded, chosen).tokens,
+                       "seconds": statistics.median(seconds)})
+    return points
+
+
+def _reset_peak_memory() -> None:
+    switch = Path("/proc/self/clear_refs")
+    if switch.exists():
+        switch.write_text("5")  # Linux: let VmHWM start again from what is resident now
+
+
+def _peak_memory() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
