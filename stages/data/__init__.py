@@ -1,0 +1,1 @@
+"""Where benchmark files come from: pinned upstream addresses, mirrors, and checks of what arrived."""
