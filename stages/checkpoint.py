@@ -1,0 +1,109 @@
+"""Take a model from a hub, package or folder, or train it, with its checkpoints over training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stages.common.errors import run
+from stages.common.files import atomic_folder, sha256_file, sha256_folder, sha256_text, write_text
+from stages.common.params import Params, TrainedModel, choose, load_params
+
+WORK = Path(".cache/training")
+"""Where a training keeps its checkpoints until it is done; what a killed one left is taken up again."""
+
+
+def main() -> None:
+    """Command line: ``python -m stages.checkpoint --params P --model M``."""
+    parser = argparse.ArgumentParser(prog="python -m stages.checkpoint", description=__doc__)
+    parser.add_argument("--params", required=True, help="params file of the suite")
+    parser.add_argument("--model", required=True, help="slug of the model in it")
+    arguments = parser.parse_args()
+    make_checkpoints(load_params(arguments.params), arguments.model)
+
+
+def make_checkpoints(params: Params, slug: str) -> Path:
+    """Write every checkpoint of a model to ``models/<suite>/checkpoints/<model>/pNNN``.
+
+    Returns:
+        The model's folder, whole or not there.
+
+    Raises:
+        ParamsError: No such model, or settings its architecture does not have.
+        ModelError: The model cannot be had, or its training diverged.
+        DataError: The corpus is missing or too small.
+    """
+    spec = choose(dict(params.models), slug, "model")
+    target = Path("models", params.suite, "checkpoints", slug)
+    if isinstance(spec, TrainedModel):
+        work = _train(params, slug, spec)
+        with atomic_folder(target) as temporary:
+            for folder in sorted(work.glob("p[0-9][0-9][0-9]")):
+                shutil.copytree(folder, temporary / folder.name)
+        shutil.rmtree(work)
+        return target
+
+    from stages.training.sources import take
+
+    with atomic_folder(target) as temporary:
+        for name, origin in take(spec, temporary).items():
+            _write_json(temporary / name / "checkpoint.json", {"fraction": int(name[1:]) / 100, "origin": origin})
+    return target
+
+
+def _train(params: Params, slug: str, spec: TrainedModel) -> Path:
+    import torch
+
+    from stages.common.quiet import quiet
+    from stages.training.building import build, check_trained
+    from stages.training.data import Corpus, frame_of, pack
+    from stages.training.loop import Run, train
+    from stages.training.objectives import objective_of
+
+    quiet()
+    torch.set_num_threads(params.threads)
+    check_trained(spec)
+    parquet = Path("data/clean", params.suite, f"{params.corpus}.parquet")
+    corpus = Corpus(parquet)
+    settings = spec.training
+    tokenizer, model = build(spec, corpus.texts("train"), params.seed)
+    train_rows, valid_rows = (
+        pack(corpus.encode(split, tokenizer), frame_of(tokenizer, spec.family), settings.sequence_length,
+             settings.packing)
+        for split in ("train", "valid")
+    )
+    objective = objective_of(tokenizer, spec.family, settings.mask_probability)
+    work = _work_folder(params, slug, spec, parquet)
+    train(Run(model, tokenizer, objective, train_rows, valid_rows, settings, params.seed), work)
+    return work
+
+
+def _work_folder(params: Params, slug: str, spec: TrainedModel, parquet: Path) -> Path:
+    """The work folder of exactly this training; left-overs of others of the same model are removed."""
+    import torch
+    import transformers
+
+    recipe: dict[str, Any] = {
+        "model": spec.model_dump(mode="json"),
+        "seed": params.seed,
+        "threads": params.threads,
+        "corpus": sha256_file(parquet),
+        "code": sha256_folder(Path(__file__).parent / "training", suffixes=(".py",)),
+        "versions": [torch.__version__, transformers.__version__],
+    }
+    work = WORK / f"{params.suite}.{slug}.{sha256_text(json.dumps(recipe, sort_keys=True))}"
+    for other in WORK.glob(f"{params.suite}.{slug}.*"):
+        if other != work:
+            shutil.rmtree(other)
+    return work
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)
