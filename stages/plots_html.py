@@ -19,7 +19,7 @@ PAGE = Path(".dvc/plots/offline.html")
 def main() -> None:
     """Write the page, then point DVC to it: a template that is configured but absent fails every plot."""
     try:
-        import vl_convert  # type: ignore[import-not-found,unused-ignore]
+        import vl_convert
     except ImportError as error:
         raise ProjectError("vl-convert-python is not installed", fix="run make setup") from error
     write_text(PAGE, page(vl_convert.javascript_bundle()))
