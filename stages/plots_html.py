@@ -22,7 +22,7 @@ def main() -> None:
         import vl_convert
     except ImportError as error:
         raise ProjectError("vl-convert-python is not installed", fix="run make setup") from error
-    write_text(PAGE, page(vl_convert.javascript_bundle()))
+    write_text(PAGE, page(vl_convert.javascript_bundle()))  # type: ignore[call-arg]  # its stub lacks the default
     command = ["config", "--local", "plots.html_template", PAGE.relative_to(".dvc").as_posix()]
     subprocess.run([sys.executable, "-m", "dvc", *command], check=True)
 
