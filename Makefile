@@ -11,6 +11,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_OFFLINE ?= 1
 export HF_DATASETS_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
+# DVC orders stages that do not wait for each other by a set; a lock made from nothing keeps that order.
+export PYTHONHASHSEED := 0
 
 # A tracking server has a UI of its own; a database needs one started.
 UI = $(if $(filter http%,$(MLFLOW_TRACKING_URI)),$(MLFLOW_TRACKING_URI),http://127.0.0.1:5000)

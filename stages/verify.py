@@ -104,6 +104,8 @@ def _reproduce(clone: Path, suite: Suite) -> None:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": str(clone),
         "DVC_NO_ANALYTICS": "1",
+        # DVC runs stages that do not wait for each other in the order of a set, and its lock keeps that order.
+        "PYTHONHASHSEED": "0",
         # A cache that the user's own settings share between projects would make the second clone a copy of the first.
         "DVC_GLOBAL_CONFIG_DIR": str(empty),
         "DVC_SYSTEM_CONFIG_DIR": str(empty),
