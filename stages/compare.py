@@ -21,10 +21,11 @@ import pyarrow as pa
 
 from stages.common.errors import DataError, ParamsError, run
 from stages.common.metrics_file import dumps, write_metrics
-from stages.common.params import Compare, Params, load_params
+from stages.common.params import Params, load_params
 from stages.common.records import write_table
 from stages.evidence.grid import Cell, Grid, evidence
 from stages.evidence.runs import open_run
+from stages.evidence.settings import Compare, compare_of
 from stages.evidence.table import COLUMNS, NAMES
 
 LEAVES = ("value", "ci_low", "ci_high", "parent", "change", "change_low", "change_high", "p_value", "p_adjusted",
@@ -43,8 +44,9 @@ def compare_suite(params_file: str) -> None:
             the metrics of a model are not those of its records.
     """
     params = load_params(params_file)
-    table = evidence(_cells(params), Grid(params.compare, params.seed, params.measures))
-    unknown = sorted(set(params.compare.categories) - set(table["category"]))
+    compare = compare_of(params)
+    table = evidence(_cells(params, compare.baseline), Grid(compare, params.seed, params.measures))
+    unknown = sorted(set(compare.categories) - set(table["category"]))
     if unknown:
         raise ParamsError(f"no dataset has the category {unknown[0]!r}", where=f"{params_file}: compare.categories")
     _refuse_other_metrics(table, Path("metrics", params.suite, "models"))
@@ -68,7 +70,7 @@ def compare_folders(parent: Path, child: Path, params_file: str | None = None) -
     grid = Grid(Compare(), seed=0)
     if params_file is not None:
         params = load_params(params_file)
-        grid = Grid(params.compare, params.seed, params.measures)
+        grid = Grid(compare_of(params), params.seed, params.measures)
     return evidence([Cell(parent.name, child.name, open_run(child), open_run(parent))], grid)
 
 
@@ -97,15 +99,19 @@ def _numbers(row: dict[Any, Any], names: dict[str, str]) -> dict[str, int | floa
     return {leaf: int(value) if leaf in _COUNTS else value for leaf, value in found.items()}
 
 
-def _cells(params: Params) -> list[Cell]:
-    """Every model with every variant, the baseline first: it is the parent of the others."""
+def _cells(params: Params, baseline: str) -> list[Cell]:
+    """Every model with every variant applied to it, the baseline first: it is the parent of the others.
+
+    The baseline of a model with a ``teacher`` has the teacher's baseline for its parent.
+    """
+    root = Path("data", "records", params.suite)
+    parents = {model: open_run(root / model / baseline) for model in params.models}
     cells = []
-    for model in params.models:
-        folder = Path("data", "records", params.suite, model)
-        parent = open_run(folder / params.compare.baseline)
-        cells.append(Cell(model, params.compare.baseline, parent))
-        cells += [Cell(model, variant, open_run(folder / variant), parent)
-                  for variant in params.variants if variant != params.compare.baseline]
+    for model, spec in params.models.items():
+        teacher = getattr(spec, "teacher", None)
+        cells.append(Cell(model, baseline, parents[model], parents[teacher] if teacher is not None else None))
+        cells += [Cell(model, variant, open_run(root / model / variant), parents[model])
+                  for variant in params.variants if variant != baseline and params.applies(model, variant)]
     return cells
 
 

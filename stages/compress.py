@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import compression
+from stages.common.absent import write_absent
 from stages.common.errors import ModelError, ParamsError, run
 from stages.common.files import atomic_folder
 from stages.common.params import FAMILIES, Family, choose, load_params
@@ -32,7 +33,7 @@ def compress_checkpoints(params_file: str, model: str, variant: str) -> Path:
         variant: Slug of the variant.
 
     Returns:
-        The folder written: one artefact a checkpoint, put in place whole.
+        The folder written: one artefact a checkpoint, put in place whole; or the mark of a cell that is not there.
 
     Raises:
         ParamsError: The params file does not know the model or variant.
@@ -41,13 +42,19 @@ def compress_checkpoints(params_file: str, model: str, variant: str) -> Path:
     """
     params = load_params(params_file)
     family = choose(params.models, model, "model").family
-    steps = parse_variant(choose(params.variants, variant, "variant"), f"{params_file}: variants.{variant}")
+    spec = choose(params.variants, variant, "variant")
+    steps = parse_variant(spec.recipe, f"{params_file}: variants.{variant}")
+    target = Path("models") / params.suite / "compressed" / model / variant
+    if not params.applies(model, variant):
+        write_absent(target, model, variant)
+        return target
     source = Path("models") / params.suite / "checkpoints" / model
     checkpoints = sorted(path for path in source.glob("p*") if path.is_dir())
     if not checkpoints:
         raise ModelError("holds no checkpoint", where=source, fix=f"dvc repro checkpoint@{model}")
+    if spec.checkpoints == "last":
+        checkpoints = checkpoints[-1:]
     corpus = Path("data") / "clean" / params.suite / f"{params.corpus}.parquet"
-    target = Path("models") / params.suite / "compressed" / model / variant
     _set_threads(params.threads)
     with atomic_folder(target) as folder:
         for number, checkpoint in enumerate(checkpoints, 1):

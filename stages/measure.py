@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import measures
+from stages.common.absent import is_absent
 from stages.common.errors import DataError, run
 from stages.common.metrics_file import Leaf, clean, dumps, flatten, write_metrics, write_rows
 from stages.common.params import choose, load_params, parse
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure_suite(params_file: str, model: str, variant: str) -> None:
     """Write the metrics of a model and variant of a suite: of its last checkpoint, and of all as flat rows.
 
+    Both are empty for a cell that is not there (``stages.common.absent``).
+
     Raises:
         ParamsError: The params file does not know the model or variant.
         DataError: Records are missing or broken.
@@ -55,17 +58,22 @@ def measure_suite(params_file: str, model: str, variant: str) -> None:
     params = load_params(params_file)
     choose(params.models, model, "model")
     choose(params.variants, variant, "variant")
-    run_of = read_run(Path("data/records", params.suite, model, variant))
+    folder, metrics_folder = Path("data/records", params.suite, model, variant), Path("metrics", params.suite)
+    final, trajectory = (metrics_folder / kind / model / f"{variant}.json" for kind in ("models", "trajectories"))
+    if is_absent(folder):
+        write_metrics(final, {})
+        write_rows(trajectory, [])
+        return
+    run_of = read_run(folder)
     found = {name: _checkpoint_metrics(run_of, name, params.measures) for name in run_of.in_order}
     rows: list[dict[str, Leaf]] = [
         {"model": model, "variant": variant, "checkpoint": name, "fraction": run_of.checkpoints[name].fraction, **row}
         for name, metrics in found.items()
         for row in _rows(metrics)
     ]
-    metrics_folder = Path("metrics", params.suite)
-    write_rows(metrics_folder / "trajectories" / model / f"{variant}.json", rows)
+    write_rows(trajectory, rows)
     last = {**found[run_of.in_order[-1]], "model": {"family": run_of.family, **run_of.model}}
-    write_metrics(metrics_folder / "models" / model / f"{variant}.json", last)
+    write_metrics(final, last)
 
 
 def measure_folder(folder: Path) -> dict[str, Any]:

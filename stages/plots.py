@@ -40,8 +40,7 @@ def trajectories(params: Params, folder: Path) -> list[dict[str, Leaf]]:
     """
     return [
         row
-        for model in params.models
-        for variant in params.variants
+        for model, variant in params.cells
         for row in _read(folder / model / f"{variant}.json")
         if row["metric"] in HEADLINES and row["category"] in CATEGORIES
     ]

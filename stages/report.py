@@ -17,6 +17,7 @@ from stages.common.errors import DataError, run
 from stages.common.files import atomic_folder, write_text
 from stages.common.params import Params, load_params
 from stages.common.records import read_table
+from stages.evidence.settings import compare_of
 from stages.evidence.table import COLUMNS, OVERALL
 from stages.reporting.tables import Order, dataset_section, quality_section
 
@@ -39,7 +40,7 @@ def report_suite(params_file: str) -> None:
     from stages.reporting.trajectories import draw_trajectories
 
     target = Path("metrics", params.suite)
-    compare = params.compare
+    compare = compare_of(params)
     percentages = table[table["metric"].isin(["score", "ss"])]
     figures = []
     with atomic_folder(target / "figures") as folder:
@@ -65,7 +66,7 @@ _CAPTIONS = {
 
 
 def _text(params: Params, table: pd.DataFrame, figures: Sequence[str]) -> str:
-    compare = params.compare
+    compare = compare_of(params)
     order = Order(list(params.models), list(params.variants), compare.baseline, compare.categories,
                   1 - compare.confidence)
     datasets = [name for name in params.datasets if name in set(table.loc[table["kind"] == "bias", "dataset"])]
@@ -116,15 +117,14 @@ def _largest(table: pd.DataFrame, metric: str) -> str | None:
 def _curves(params: Params) -> pd.DataFrame:
     """The trajectories of all models and variants, stacked."""
     rows = []
-    for model in params.models:
-        for variant in params.variants:
-            path = Path("metrics", params.suite, "trajectories", model, f"{variant}.json")
-            try:
-                rows += json.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                raise DataError("no such file", where=path, fix=f"dvc repro measure@{model}-{variant}") from None
-            except json.JSONDecodeError as error:
-                raise DataError(f"not valid JSON: {error}", where=path, fix="dvc repro measure") from None
+    for model, variant in params.cells:
+        path = Path("metrics", params.suite, "trajectories", model, f"{variant}.json")
+        try:
+            rows += json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError("no such file", where=path, fix=f"dvc repro measure@{model}-{variant}") from None
+        except json.JSONDecodeError as error:
+            raise DataError(f"not valid JSON: {error}", where=path, fix="dvc repro measure") from None
     return pd.DataFrame(rows, columns=["model", "variant", "fraction", "dataset", "category", "metric", "value"])
 
 

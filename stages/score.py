@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages import benchmarks
+from stages.common.absent import is_absent, write_absent
 from stages.common.errors import DataError, ModelError, ParamsError, run
 from stages.common.files import atomic_folder, write_text
 from stages.common.params import FAMILIES, Family, Frozen, choose, load_params, parse
@@ -64,6 +65,11 @@ def score_suite(params_file: str, model: str, variant: str) -> Path:
     params = load_params(params_file)
     family = choose(params.models, model, "model").family
     choose(params.variants, variant, "variant")
+    folder = Path("models") / params.suite / "compressed" / model / variant
+    target = Path("data") / "records" / params.suite / model / variant
+    if is_absent(folder):
+        write_absent(target, model, variant)
+        return target
     sources = []
     for slug, dataset in params.datasets.items():
         benchmark = benchmarks.get(dataset.benchmark)
@@ -73,11 +79,9 @@ def score_suite(params_file: str, model: str, variant: str) -> Path:
             sources.append(Source(slug, dataset.benchmark, options, path))
     if not sources:
         raise ParamsError(f"no dataset can be scored with a {family} model", where=f"{params_file}: datasets")
-    folder = Path("models") / params.suite / "compressed" / model / variant
     checkpoints = {path.name: path for path in sorted(folder.glob("p*")) if path.is_dir()}
     if not checkpoints:
         raise ModelError("holds no checkpoint", where=folder, fix=f"dvc repro compress@{model}-{variant}")
-    target = Path("data") / "records" / params.suite / model / variant
     _score(checkpoints, family, sources, target, params.scoring.token_budget, params.threads)
     return target
 

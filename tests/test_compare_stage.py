@@ -115,7 +115,7 @@ def test_any_two_folders_can_be_compared(suite, capsys):
 @pytest.mark.parametrize(("key", "value", "message"), [
     ("equivalence", {"scores": 3.0}, "'score', 'ss'"),
     ("categories", ["gender", "relgion"], "no dataset has the category 'relgion'"),
-    ("power", 1.2, "compare.power"),
+    ("power", 1.2, "compare: power"),
 ])
 def test_mistakes_in_params_are_named(suite, key, value, message):
     Path("params.yaml").write_text(yaml.safe_dump({**PARAMS, "compare": {**PARAMS["compare"], key: value}}))

@@ -94,6 +94,7 @@ def _table(dataset: str, rows: list[dict]) -> pd.DataFrame:
         "score": np.nan,
         "logprob": np.nan,
         "entropy": np.nan,
+        "ids": (),
     }
     return pd.DataFrame([{"dataset": dataset, **blank, **row} for row in rows], columns=SCHEMA.names)
 

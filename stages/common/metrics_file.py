@@ -58,8 +58,9 @@ def write_metrics(path: Path | str, value: Mapping[str, Any]) -> None:
 
 
 def write_rows(path: Path | str, rows: Sequence[Mapping[str, Leaf]]) -> None:
-    """Write a list of flat rows (the format of DVC plots) atomically."""
-    write_text(path, dumps(list(rows)))
+    """Write a list of flat rows (the format of DVC plots) atomically, a line each."""
+    lines = [json.dumps(clean(row), sort_keys=True, ensure_ascii=False, allow_nan=False) for row in rows]
+    write_text(path, "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

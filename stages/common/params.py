@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from stages.common.errors import ParamsError
+from stages.common.typed import FAMILIES, Family, Frozen, Slug, choose, parse
 
-T = TypeVar("T")
-Config = TypeVar("Config", bound=BaseModel)
-
-# No dots: DVC reads a dot in `models.${item.model}` as one level of nesting more.
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Family = Literal["masked", "causal", "sentence"]
-FAMILIES: tuple[Family, ...] = ("masked", "causal", "sentence")
-
-
-class Frozen(BaseModel):
-    """Base of every typed config: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+__all__ = ["FAMILIES", "Family", "Frozen", "Slug", "choose", "parse"]  # typed here for those who read params
 
 
 class Dataset(Frozen):
@@ -88,6 +77,8 @@ class HubModel(Frozen):
     revision: str
     checkpoints: dict[Annotated[str, StringConstraints(pattern=r"^p\d{3}$")], str] = Field(default_factory=dict)
     """Revision of each checkpoint, keyed ``p001`` .. ``p100``; empty means ``revision`` alone as ``p100``."""
+    teacher: Slug | None = None
+    """The model it was distilled from, which it is compared with."""
 
 
 class PackagedModel(Frozen):
@@ -96,6 +87,8 @@ class PackagedModel(Frozen):
     source: Literal["package"]
     family: Family
     package: Package
+    teacher: Slug | None = None
+    """The model it was distilled from, which it is compared with."""
 
 
 class LocalModel(Frozen):
@@ -104,6 +97,8 @@ class LocalModel(Frozen):
     source: Literal["local"]
     family: Family
     path: str
+    teacher: Slug | None = None
+    """The model it was distilled from, which it is compared with."""
 
 
 class TrainedModel(Frozen):
@@ -137,27 +132,37 @@ class Scoring(Frozen):
     """Tokens packed into one forward pass."""
 
 
-Compared = Literal[
-    "score", "ss", "lm", "log_odds", "mean_abs_effect", "effect_size", "perplexity", "word_perplexity"
-]
-"""Metrics that the compare stage puts intervals on (``stages.evidence``)."""
+class Variant(Frozen):
+    """A compressed form of the models, under ``variants.<slug>``.
 
+    The short forms ``{method: ...}`` and ``[{method: ...}, ...]`` stand for its steps.
+    """
 
-class Compare(Frozen):
-    """How a variant is compared with its parent."""
+    steps: tuple[dict[str, Any], ...] = Field(min_length=1)
+    """Methods with their settings, applied in order; typed by each method."""
+    only: tuple[Slug, ...] | None = None
+    """The models it is applied to; all of them if left out."""
+    checkpoints: Literal["all", "last"] = "all"
+    """Which checkpoints over a model's training it is applied to."""
 
-    baseline: Slug = "fp32"
-    resamples: int = Field(default=10_000, ge=100)
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Level of every interval; one minus it is the level of the tests."""
-    power: float = Field(default=0.8, gt=0, lt=1)
-    """Probability with which the minimum detectable change would be found."""
-    equivalence: dict[Compared, Annotated[float, Field(gt=0)]] = {
-        "score": 3.0, "ss": 3.0, "lm": 1.0, "log_odds": 0.1, "mean_abs_effect": 0.1
-    }
-    """By metric, the change that is taken for none; in the metric's own unit (points, nats, effect sizes)."""
-    categories: tuple[str, ...] = ("gender", "race", "religion")
-    """Compared besides all categories together, where a dataset has them."""
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, raw: Any) -> Any:
+        if isinstance(raw, list):
+            if not raw:
+                raise ValueError("a variant needs at least one method")
+            return {"steps": raw}
+        if isinstance(raw, dict) and "steps" not in raw:
+            if "method" not in raw:
+                raise ValueError("a variant needs 'method', or 'steps' that have one each")
+            about = {key: raw[key] for key in ("only", "checkpoints") if key in raw}
+            return {"steps": [{key: value for key, value in raw.items() if key not in about}], **about}
+        return raw
+
+    @property
+    def recipe(self) -> dict[str, Any] | list[dict[str, Any]]:
+        """Its one step, or the list of its steps."""
+        return self.steps[0] if len(self.steps) == 1 else list(self.steps)
 
 
 class Params(Frozen):
@@ -175,22 +180,37 @@ class Params(Frozen):
     """Planted worlds for ``lab:<world>`` sources; typed by ``stages.lab.world.World``."""
     datasets: dict[Slug, Dataset]
     models: dict[Slug, Model]
-    variants: dict[Slug, dict[str, Any] | list[dict[str, Any]]]
-    """A method and its settings, or a list of them applied in order; typed by the method."""
+    variants: dict[Slug, Variant]
     scoring: Scoring = Scoring()
     measures: dict[Slug, dict[str, Any]] = Field(default_factory=dict)
     """Options of each measure; typed by the measure's own ``Options``."""
-    compare: Compare = Compare()
+    compare: dict[str, Any] = Field(default_factory=dict)
+    """How variants are compared with their parents; typed by ``stages.evidence.settings.Compare``."""
+    calibration: dict[str, Any] = Field(default_factory=dict)
+    """Grid of planted worlds that the measures are calibrated on; typed by ``stages.lab.calibration.Calibration``."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
         if self.corpus not in self.datasets:
             raise ValueError(f"corpus: no dataset {self.corpus!r}; datasets are {', '.join(self.datasets)}")
-        if self.compare.baseline not in self.variants:
-            raise ValueError(
-                f"compare.baseline: no variant {self.compare.baseline!r}; variants are {', '.join(self.variants)}"
-            )
+        named = [(f"variants.{slug}.only", name) for slug, variant in self.variants.items()
+                 for name in variant.only or ()]
+        named += [(f"models.{slug}.teacher", teacher) for slug, model in self.models.items()
+                  if (teacher := getattr(model, "teacher", None)) is not None]
+        for key, name in named:
+            if name not in self.models:
+                raise ValueError(f"{key}: no model {name!r}; models are {', '.join(self.models)}")
         return self
+
+    def applies(self, model: str, variant: str) -> bool:
+        """Whether a variant is applied to a model."""
+        only = self.variants[variant].only
+        return only is None or model in only
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """Every model with every variant that is applied to it, in the order of the file."""
+        return [(model, variant) for model in self.models for variant in self.variants if self.applies(model, variant)]
 
 
 def load_params(path: Path | str) -> Params:
@@ -212,75 +232,11 @@ def load_params(path: Path | str) -> Params:
     return params
 
 
-def parse(kind: type[Config], raw: Any, where: str) -> Config:
-    """Validate raw data against a typed config; every mistake is named with its key.
-
-    Raises:
-        ParamsError: Unknown key, missing key or value out of range.
-    """
-    if not isinstance(raw, dict):
-        raise ParamsError(f"expected a mapping, found {type(raw).__name__}", where=where)
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise ParamsError("; ".join(_explain(kind, detail) for detail in error.errors()), where=where) from None
-
-
-def choose(options: dict[str, T], name: str, what: str) -> T:
-    """Look ``name`` up in ``options``.
-
-    Raises:
-        ParamsError: There is no such name; the message lists the ones there are.
-    """
-    if name not in options:
-        raise ParamsError(f"unknown {what} {name!r}; there are: {', '.join(sorted(options)) or 'none'}")
-    return options[name]
-
-
-def _explain(kind: type[BaseModel], detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "(top level)"
-    if detail["type"] == "extra_forbidden":
-        allowed = _allowed_keys(kind, detail["loc"][:-1])
-        return f"{key}: unknown key" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
-    message = detail["msg"].removeprefix("Value error, ")
-    given = detail.get("input")
-    shown = f" (given: {given!r})" if not isinstance(given, (dict, BaseModel)) else ""
-    return f"{key}: {message}{shown}"
-
-
-def _allowed_keys(kind: Any, path: tuple[Any, ...]) -> list[str]:
-    """Field names of the model that ``path`` leads to, as far as it can be followed."""
-    schema = kind.model_json_schema()
-    node = schema
-    for part in path:
-        node = _resolve(schema, node)
-        if part in node.get("properties", {}):
-            node = node["properties"][part]
-        elif part in node.get("discriminator", {}).get("mapping", {}):
-            node = {"$ref": node["discriminator"]["mapping"][part]}
-        elif "patternProperties" in node:  # a mapping of slugs
-            node = next(iter(node["patternProperties"].values()))
-        elif "items" in node:
-            node = node["items"]
-        else:
-            return []
-    return sorted(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for branch in node.get("anyOf", []):  # an optional sub-model: Model | None
-        if "$ref" in branch:
-            node = branch
-    while "$ref" in node:
-        node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return node
-
-
 def _check_settings(params: Params, where: str) -> None:
     """Check the settings that belong to plug-ins, by their own types.
 
     The plug-in packages are imported by name: this check cannot change a result, so no
     stage depends on them through it.
     """
-    for package in ("compression", "benchmarks", "measures", "lab"):
+    for package in ("compression", "benchmarks", "measures", "lab", "evidence"):
         importlib.import_module(f"stages.{package}").check_params(params, where)

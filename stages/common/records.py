@@ -19,6 +19,8 @@ scored     int32    positions scored; 0 means the item could not be scored
 score      float64  the benchmark's own score; NaN exactly where ``scored`` is 0
 logprob    float64  sum of natural log-probabilities over the scored positions
 entropy    float64  mean entropy (nats) of the model at the scored positions
+ids        list     int32, the tokens looked for at the scored positions; of an
+                    embedded text all its tokens; empty if the item was not scored
 =========  =======  ==============================================================
 
 Embedding datasets (SEAT) have ``scored`` 0 throughout and a second file
@@ -52,6 +54,7 @@ SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("logprob", pa.float64()),
         ("entropy", pa.float64()),
+        ("ids", pa.list_(pa.int32())),
     ]
 )
 KEYS = ["dataset", "category", "item", "role", "text_sha"]

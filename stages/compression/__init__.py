@@ -100,5 +100,5 @@ def parse_variant(raw: Any, where: str) -> list[MethodConfig]:
 
 def check_params(params: Params, where: str) -> None:
     """Check every variant's methods and settings (called by ``load_params``)."""
-    for slug, raw in params.variants.items():
-        parse_variant(raw, f"{where}: variants.{slug}")
+    for slug, variant in params.variants.items():
+        parse_variant(variant.recipe, f"{where}: variants.{slug}")

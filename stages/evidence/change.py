@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from stages.common.errors import DataError
-from stages.common.params import Compare, Compared
 from stages.evidence.intervals import Estimate, effective_items, estimate, wilson
 from stages.evidence.items import align
 from stages.evidence.metrics import Metric
 from stages.evidence.paired import equivalence, flips, mcnemar, minimum_detectable, sign_flip
 from stages.evidence.resampling import ClusterTotals, bootstrap_draws, sign_patterns
+from stages.evidence.settings import Compare, Compared
 
 Row = dict[str, str | float]
 

@@ -11,12 +11,13 @@ import pandas as pd
 
 from stages import measures
 from stages.common.errors import DataError
-from stages.common.params import Compare, Compared, parse
+from stages.common.params import parse
 from stages.evidence.association import AssociationChange, Resampled, compare_association, resample, seat_tests
 from stages.evidence.change import Row, change, change_columns, level, level_columns
 from stages.evidence.items import items_by_text, refuse_other_items
 from stages.evidence.metrics import Measured, measured
 from stages.evidence.runs import Run
+from stages.evidence.settings import Compare, Compared
 from stages.evidence.table import OVERALL, evidence_table
 from stages.measures import association
 

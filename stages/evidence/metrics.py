@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from stages.common.errors import ParamsError
-from stages.common.params import Compared, Family
+from stages.common.params import Family
 from stages.evidence.intervals import Statistic
 from stages.evidence.items import items_by_role, items_by_text
 from stages.evidence.resampling import ClusterTotals, cluster_totals
+from stages.evidence.settings import Compared
 from stages.measures import pair_preference, stereotype_triples
 
 Kind = Literal["bias", "quality"]

@@ -53,11 +53,12 @@ def _record(dataset: str, row: Row, answers: list[Answer]) -> dict[str, object]:
         "words": row.words,
     }
     if not answers:
-        return record | {"scored": 0, "score": np.nan, "logprob": np.nan, "entropy": np.nan}
+        return record | {"scored": 0, "score": np.nan, "logprob": np.nan, "entropy": np.nan, "ids": row.sequence}
     answer = concatenate(answers)
     return record | {
         "scored": len(answer.logprobs),
         "score": reduce(row.reduction, answer.logprobs),
         "logprob": float(answer.logprobs.sum()),
         "entropy": float(answer.entropies.mean()),
+        "ids": tuple(token for query in row.queries for token in query.targets),
     }

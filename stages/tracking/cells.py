@@ -71,7 +71,7 @@ def read_cells(root: Path, suite: Suite) -> list[Cell] | None:
     """
     params = load_params(root / suite.params_file)
     folder = root / "metrics" / suite.name
-    wanted = [(model, variant) for model in params.models for variant in params.variants]
+    wanted = params.cells
     files = [folder / kind / model / f"{variant}.json" for kind in _KINDS for model, variant in wanted]
     missing = [path for path in [*files, folder / "summary.json"] if not path.is_file()]
     if not any(path.is_file() for path in files):
@@ -139,7 +139,7 @@ def _cell(params: Params, lock: Lock, folder: Path, model: str, variant: str, su
 
 def _settings(params: Params, model: str, variant: str) -> dict[str, Any]:
     whole = params.model_dump(mode="json")
-    steps = parse_variant(params.variants[variant], f"variants.{variant}")
+    steps = parse_variant(params.variants[variant].recipe, f"variants.{variant}")
     worlds = {dataset.source.removeprefix("lab:") for dataset in params.datasets.values()}
     shared = {name: whole[name] for name in ("seed", "threads", "corpus", "datasets", "scoring", "measures", "compare")}
     return {

@@ -10,6 +10,7 @@ import yaml
 
 from stages.common.errors import ParamsError
 from stages.common.params import Params, choose, load_params, parse
+from stages.evidence.settings import compare_of
 
 
 def raw() -> dict[str, Any]:
@@ -50,7 +51,8 @@ def load(tmp_path: Path, value: dict[str, Any]) -> Params:
 def test_a_good_file_is_typed_and_frozen(tmp_path: Path) -> None:
     params = load(tmp_path, raw())
     assert params.models["small"].training.checkpoints == (50, 100)
-    assert params.compare.baseline == "fp32"
+    assert compare_of(params).baseline == "fp32"
+    assert params.cells == [("small", "fp32"), ("small", "int8")]
     with pytest.raises(ValueError, match="frozen"):
         params.seed = 2  # type: ignore[misc]
 
@@ -72,6 +74,8 @@ def test_a_good_file_is_typed_and_frozen(tmp_path: Path) -> None:
         ("variants.int8", {"method": "int9"}, ["variants.int8.method", "unknown compression method 'int9'", "none"]),
         ("variants.int8", {"metod": "none"}, ["variants.int8", "needs 'method'"]),
         ("variants.int8", [], ["variants.int8", "at least one method"]),
+        ("variants.int8", {"method": "none", "only": ["big"]}, ["variants.int8.only", "no model 'big'", "small"]),
+        ("variants.fp32", {"method": "none", "only": ["small"]}, ["variants.fp32.only", "baseline"]),
         ("variants.int8", {"method": "none", "bits": 3}, ["variants.int8", "bits: unknown key"]),
         ("measures", {"mood": {}}, ["measures", "unknown measure 'mood'"]),
         ("compare", {"baseline": "fp16"}, ["no variant 'fp16'", "fp32, int8"]),

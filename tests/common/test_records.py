@@ -18,6 +18,7 @@ def frame(**changes: object) -> pd.DataFrame:
         "role": ["stereo", "stereo", "anti"], "direction": "stereo", "text_sha": ["x", "y", "z"], "tokens": 7,
         "words": 5, "scored": [0, 1, 1], "score": [np.nan, -1.5, -2.0], "logprob": [0.0, -1.5, -2.0],
         "entropy": [0.0, 2.0, 2.5],
+        "ids": [[], [3, 4], [5]],
     }
     return pd.DataFrame({**rows, **changes})
 

@@ -23,6 +23,8 @@ def frame(rows: list[dict]) -> pd.DataFrame:
         table["text_sha"] = [sha256_text(f"{i}/{r}") for i, r in zip(table["item"], table["role"], strict=True)]
     if "logprob" not in table:
         table["logprob"] = table["score"] * table["scored"]
+    if "ids" not in table:
+        table["ids"] = [[]] * len(table)
     return table[SCHEMA.names]
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from stages import measures
 from stages.common.errors import DataError
-from stages.common.params import Compare
 from stages.common.records import SCHEMA, read_records, write_records, write_table
 from stages.evidence.change import change
 from stages.evidence.grid import Cell, Grid, evidence
 from stages.evidence.metrics import measured
 from stages.evidence.multiplicity import benjamini_hochberg
 from stages.evidence.runs import open_run
+from stages.evidence.settings import Compare
 from stages.evidence.table import COLUMNS, NAMES
 from tests.evidence.synthetic import pairs, world, write_run
 
