@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from stages.common.errors import run
-from stages.common.files import atomic_folder, sha256_file, sha256_folder, sha256_text, write_text
+from stages.common.files import atomic_folder, sha256_file, write_text
 from stages.common.params import Params, TrainedModel, choose, load_params
 
 WORK = Path(".cache/training")
@@ -39,11 +38,9 @@ def make_checkpoints(params: Params, slug: str) -> Path:
     spec = choose(dict(params.models), slug, "model")
     target = Path("models", params.suite, "checkpoints", slug)
     if isinstance(spec, TrainedModel):
-        work = _train(params, slug, spec)
-        with atomic_folder(target) as temporary:
-            for folder in sorted(work.glob("p[0-9][0-9][0-9]")):
-                shutil.copytree(folder, temporary / folder.name)
-        shutil.rmtree(work)
+        from stages.training.work import deliver
+
+        deliver(_train(params, slug, spec), target)
         return target
 
     from stages.training.sources import take
@@ -62,6 +59,7 @@ def _train(params: Params, slug: str, spec: TrainedModel) -> Path:
     from stages.training.data import Corpus, frame_of, pack
     from stages.training.loop import Run, train
     from stages.training.objectives import objective_of
+    from stages.training.work import work_folder
 
     quiet()
     torch.set_num_threads(params.threads)
@@ -76,28 +74,9 @@ def _train(params: Params, slug: str, spec: TrainedModel) -> Path:
         for split in ("train", "valid")
     )
     objective = objective_of(tokenizer, spec.family, settings.mask_probability)
-    work = _work_folder(params, slug, spec, parquet)
+    recipe = {"model": spec.model_dump(mode="json"), "seed": params.seed, "corpus": sha256_file(parquet)}
+    work = work_folder(WORK, f"{params.suite}.{slug}", recipe, [Path(__file__).parent / "training"])
     train(Run(model, tokenizer, objective, train_rows, valid_rows, settings, params.seed), work)
-    return work
-
-
-def _work_folder(params: Params, slug: str, spec: TrainedModel, parquet: Path) -> Path:
-    """The work folder of exactly this training; left-overs of others of the same model are removed."""
-    import torch
-    import transformers
-
-    recipe: dict[str, Any] = {
-        "model": spec.model_dump(mode="json"),
-        "seed": params.seed,
-        "threads": params.threads,
-        "corpus": sha256_file(parquet),
-        "code": sha256_folder(Path(__file__).parent / "training", suffixes=(".py",)),
-        "versions": [torch.__version__, transformers.__version__],
-    }
-    work = WORK / f"{params.suite}.{slug}.{sha256_text(json.dumps(recipe, sort_keys=True))}"
-    for other in WORK.glob(f"{params.suite}.{slug}.*"):
-        if other != work:
-            shutil.rmtree(other)
     return work
 
 

@@ -1,5 +1,8 @@
 """Apply a variant's compression methods to every checkpoint of a model, or to one model folder.
 
+A variant with a step that trains is made from the last checkpoint, and holds one artefact for each checkpoint
+of that training; a killed one is taken up again where it was.
+
 python -m stages.compress --params params.yaml --model MODEL --variant VARIANT
 python -m stages.compress FOLDER --family masked --variant '{"method": "int8_dynamic"}' --out DIR
 python -m stages.compress --list [--json]
@@ -19,9 +22,12 @@ from typing import Any
 from stages import compression
 from stages.common.absent import write_absent
 from stages.common.errors import ModelError, ParamsError, run
-from stages.common.files import atomic_folder
+from stages.common.files import atomic_folder, sha256_file, sha256_folder
 from stages.common.params import FAMILIES, Family, choose, load_params
-from stages.compression import Context, MethodConfig, parse_variant
+from stages.compression import Context, MethodConfig, parse_variant, trains
+
+WORK = Path(".cache/compression")
+"""Where a training in the midst of compression keeps its checkpoints until it is done."""
 
 
 def compress_checkpoints(params_file: str, model: str, variant: str) -> Path:
@@ -33,7 +39,8 @@ def compress_checkpoints(params_file: str, model: str, variant: str) -> Path:
         variant: Slug of the variant.
 
     Returns:
-        The folder written: one artefact a checkpoint, put in place whole; or the mark of a cell that is not there.
+        The folder written: one artefact a checkpoint, of the model's or of the variant's own training, put in
+        place whole; or the mark of a cell that is not there.
 
     Raises:
         ParamsError: The params file does not know the model or variant.
@@ -52,22 +59,25 @@ def compress_checkpoints(params_file: str, model: str, variant: str) -> Path:
     checkpoints = sorted(path for path in source.glob("p*") if path.is_dir())
     if not checkpoints:
         raise ModelError("holds no checkpoint", where=source, fix=f"dvc repro checkpoint@{model}")
-    if spec.checkpoints == "last":
+    if spec.checkpoints == "last" or any(step.from_last for step in steps):
         checkpoints = checkpoints[-1:]
-    corpus = Path("data") / "clean" / params.suite / f"{params.corpus}.parquet"
+    context = Context(params.seed, Path("data") / "clean" / params.suite / f"{params.corpus}.parquet")
     _set_threads(params.threads)
+    if trains(steps):
+        _compress_in_training(checkpoints[0], target, steps, family, context, f"{params.suite}.{model}.{variant}")
+        return target
     with atomic_folder(target) as folder:
         for number, checkpoint in enumerate(checkpoints, 1):
             (folder / checkpoint.name).mkdir()
             label = f"{model} {variant} {checkpoint.name} ({number}/{len(checkpoints)})"
-            _compress(checkpoint, folder / checkpoint.name, steps, family, Context(params.seed, corpus), label)
+            _compress(checkpoint, folder / checkpoint.name, steps, family, context, label)
     return target
 
 
 def compress_one(
     source: Path, target: Path, steps: Sequence[MethodConfig], family: Family, context: Context
 ) -> None:
-    """Compress one model folder, outside a suite (see ``compress_folder`` for errors)."""
+    """Compress one model folder, outside a suite: the final product alone (see ``compress_folder`` for errors)."""
     with atomic_folder(target) as folder:
         _compress(source, folder, steps, family, context, str(source))
 
@@ -95,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variant", help="variant of the suite; with FOLDER, a method (or list of methods) as JSON")
     parser.add_argument("--family", choices=FAMILIES, help="with FOLDER: what the model is scored as")
     parser.add_argument("--out", type=Path, help="with FOLDER: artefact folder to write")
-    parser.add_argument("--corpus", type=Path, help="with FOLDER: parquet of texts to calibrate on (split, text)")
+    parser.add_argument("--corpus", type=Path, help="with FOLDER: parquet of texts to calibrate or train on")
     parser.add_argument("--seed", type=int, default=0, help="with FOLDER: seed of methods that draw (default 0)")
     parser.add_argument("--list", action="store_true", help="print every method")
     parser.add_argument("--json", action="store_true", help="with --list: with the schema of its settings, as JSON")
@@ -112,6 +122,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _compress_in_training(
+    source: Path, target: Path, steps: Sequence[MethodConfig], family: Family, context: Context, name: str
+) -> None:
+    from stages.compression.manifest import read_manifest
+    from stages.compression.pipeline import compress_in_training
+    from stages.training.work import deliver, work_folder
+
+    start = time.perf_counter()
+    assert context.corpus is not None
+    recipe = {
+        "steps": [step.model_dump(mode="json") for step in steps], "family": family, "seed": context.seed,
+        "parent": sha256_folder(source), "corpus": sha256_file(context.corpus) if context.corpus.is_file() else "",
+    }
+    here = Path(__file__).parent
+    work = work_folder(WORK, name, recipe, [here / "training", here / "compression"])
+    compress_in_training(source, work, steps, family, context)
+    checkpoints = deliver(work, target)
+    label = " ".join(name.split(".")[1:])
+    for number, checkpoint in enumerate(checkpoints, 1):
+        manifest = read_manifest(target / checkpoint)
+        loss = json.loads((target / checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["heldout_loss"]
+        print(f"{label} {checkpoint} ({number}/{len(checkpoints)}): {manifest.method}, "
+              f"{manifest.sizes.stored_bytes / 1e6:.1f} MB, held-out loss {loss}", flush=True)
+    print(f"{label}: {time.perf_counter() - start:.1f} s, peak memory {_peak_memory():.0f} MiB", flush=True)
+
+
+def _peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _compress(
     source: Path, target: Path, steps: Sequence[MethodConfig], family: Family, context: Context, label: str
 ) -> None:
@@ -122,7 +162,7 @@ def _compress(
     sizes = manifest.sizes
     # Printed only: time and memory are no property of the artefact, which must come out the same every time.
     print(f"{label}: {manifest.method}, {sizes.stored_bytes / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s, "
-          f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB", flush=True)
+          f"peak memory {_peak_memory():.0f} MiB", flush=True)
 
 
 def _print_methods(as_json: bool) -> None:

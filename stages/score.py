@@ -23,6 +23,9 @@ from stages.common.files import atomic_folder, write_text
 from stages.common.params import FAMILIES, Family, Frozen, choose, load_params, parse
 from stages.common.records import read_table, write_records, write_vectors
 
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("float32", "bfloat16")
+
 if TYPE_CHECKING:
     from stages.common.query import Row
     from stages.models.load import LoadedModel
@@ -82,24 +85,42 @@ def score_suite(params_file: str, model: str, variant: str) -> Path:
     checkpoints = {path.name: path for path in sorted(folder.glob("p*")) if path.is_dir()}
     if not checkpoints:
         raise ModelError("holds no checkpoint", where=folder, fix=f"dvc repro compress@{model}-{variant}")
-    _score(checkpoints, family, sources, target, params.scoring.token_budget, params.threads)
+    _score(checkpoints, family, sources, target, params.threads, None, {"token_budget": params.scoring.token_budget})
     return target
 
 
 def score_model(
     model: str, family: Family, names: Sequence[str], data: Path, target: Path,
-    revision: str | None = None, threads: int | None = None,
+    revision: str | None = None, threads: int | None = None, device: str = "cpu", dtype: str = "float32",
+    int8: bool = False,
 ) -> None:
     """Score benchmarks with one model outside a suite; the records lie in ``target`` as a suite's do.
 
+    Args:
+        model: Model folder, compressed artefact or hub id.
+        family: What it is scored as.
+        names: Benchmarks.
+        data: Folder of clean tables or upstream's files.
+        target: Records folder to write.
+        revision: Hub revision of the model.
+        threads: Threads of torch; its own choice if left out.
+        device: ``cpu``, ``cuda``, or ``auto`` for CUDA where present.
+        dtype: ``float32``; or ``bfloat16``, which changes scores.
+        int8: Apply ``int8_dynamic`` while loading; the float32 weights are never held whole.
+
+    Either of the last two is noted in ``run.json``, as no artefact says it.
+
     Raises:
-        ParamsError: Unknown family or benchmark, or one that is not defined for the family.
+        ParamsError: Unknown family, benchmark, device or dtype, or a benchmark not defined for the family.
         DataError: ``data`` lacks a benchmark, or holds it malformed.
         ModelError: The model is not whole, or gives no finite scores.
     """
     choose(dict.fromkeys(FAMILIES), family, "family")
+    choose(dict.fromkeys(DEVICES), device, "device")
+    choose(dict.fromkeys(DTYPES), dtype, "dtype")
     sources = [_find(name, family, data) for name in dict.fromkeys(names)]
-    _score({"p100": model}, family, sources, target, None, threads, revision)
+    _score({"p100": model}, family, sources, target, threads, revision, {"device": device, "dtype": dtype},
+           int8=int8)
 
 
 def _find(name: str, family: Family, data: Path) -> Source:
@@ -115,14 +136,15 @@ def _find(name: str, family: Family, data: Path) -> Source:
 
 def _score(
     checkpoints: dict[str, Any], family: Family, sources: Sequence[Source], target: Path,
-    token_budget: int | None, threads: int | None, revision: str | None = None,
+    threads: int | None, revision: str | None, how: dict[str, Any], *, int8: bool = False,
 ) -> None:
-    """Score every source with every checkpoint and put the records folder in place."""
+    """Score every source with every checkpoint, with a ``Scorer`` made by ``how``, and put the folder in place."""
     tables = {source.slug: source.table() for source in sources}
     # Torch takes seconds to import; mistakes in names and data are reported before that.
     import torch
 
     from stages.compression.artefact import open_model
+    from stages.compression.while_loading import open_int8
     from stages.scoring.engine import Scorer
     from stages.scoring.rows import score_rows
 
@@ -132,11 +154,13 @@ def _score(
     about: dict[str, Any] = {}
     with atomic_folder(target) as folder:
         for number, (name, location) in enumerate(checkpoints.items(), 1):
-            loaded = open_model(location, family, revision)
+            loaded = (open_int8 if int8 else open_model)(location, family, revision)
             about = _about(loaded)
+            if int8 or how.get("dtype", "float32") != "float32":
+                about["computed_in"] = "int8" if int8 else how["dtype"]
             rows = plans.of(loaded)
-            scorer = Scorer(loaded) if token_budget is None else Scorer(loaded, token_budget)
-            del loaded  # the scorer holds packed copies of most weights; both would be twice the memory
+            scorer = Scorer(loaded, **how, consume=True)
+            del loaded
             for source in sources:
                 label = f"{name} ({number}/{len(checkpoints)}) {source.slug}"
                 with _Bar(label) as bar:
@@ -144,6 +168,7 @@ def _score(
                 write_records(folder / name / f"{source.slug}.parquet", records)
                 if vectors:
                     write_vectors(folder / name / f"{source.slug}.vectors.parquet", vectors)
+            del scorer  # before the next checkpoint is opened
         manifest = {
             "family": family,
             "model": about,
@@ -241,16 +266,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="records folder to write; replaced whole")
     parser.add_argument("--revision", help="hub revision of MODEL")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own)")
+    parser.add_argument("--device", help="cpu (default), cuda, or auto for cuda where present")
+    parser.add_argument("--dtype", help="float32 (default), or bfloat16: faster, and changes scores")
+    parser.add_argument("--int8", action="store_true", help="apply int8_dynamic to MODEL while it is loaded")
     given = parser.parse_args()
     suite = (given.params, given.model, given.variant)
     alone = (given.location, given.family, given.benchmarks, given.data, given.out)
-    if all(suite) and not any((*alone, given.revision, given.threads)):
+    if all(suite) and not any((*alone, given.revision, given.threads, given.device, given.dtype, given.int8)):
         print(f"wrote {score_suite(given.params, given.model, given.variant)}")
     elif all(alone) and not any(suite):
         if given.threads is not None and given.threads < 1:
             parser.error("--threads must be at least 1")
         score_model(given.location, given.family, list(_names(given.benchmarks)), given.data, given.out,
-                    given.revision, given.threads)
+                    given.revision, given.threads, given.device or "cpu", given.dtype or "float32", int8=given.int8)
         print(f"wrote {given.out}")
     else:
         parser.error("give --params, --model and --variant; or MODEL, --family, --benchmarks, --data and --out")

@@ -21,6 +21,8 @@ from stages.common.errors import MethodError, ModelError, ParamsError
 from stages.common.files import sha256_folder
 from stages.compression import parse_variant
 from stages.compression.artefact import open_model
+from stages.measure import measure_suite
+from stages.score import score_suite
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{index}" for index in range(30))]
@@ -53,10 +55,14 @@ def save_model(folder, seed=0, fraction=1.0):
 def suite(tmp_path, monkeypatch):
     """A project folder with a params file and two checkpoints of one model."""
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(yaml.safe_dump(PARAMS))
+    write_params()
     for seed, name in enumerate(["p050", "p100"]):
         save_model(Path("models/tiny/checkpoints/small") / name, seed, int(name[1:]) / 100)
     return tmp_path
+
+
+def write_params(**changes):
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | changes))
 
 
 def run(variant, model="small"):
@@ -78,6 +84,31 @@ def test_every_checkpoint_becomes_an_artefact(variant, suite, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [f"small {variant} p050 (1/2)", f"small {variant} p100 (2/2)"]
     assert "peak memory" in lines[0]
+
+
+def test_a_variant_may_be_of_the_last_checkpoint_alone(suite):
+    write_params(variants=PARAMS["variants"] | {"int8": {"method": "int8_dynamic", "checkpoints": "last"}})
+    run("int8")
+    assert [path.name for path in Path("models/tiny/compressed/small/int8").iterdir()] == ["p100"]
+
+
+def test_a_model_that_a_variant_leaves_out_is_marked_absent_down_to_its_metrics(suite):
+    models = PARAMS["models"] | {"other": PARAMS["models"]["small"]}
+    int8 = {"method": "int8_dynamic"}
+    write_params(models=models, variants=PARAMS["variants"] | {"int8": int8 | {"only": ["other"]}})
+    run("int8")
+    score_suite("params.yaml", "small", "int8")
+    measure_suite("params.yaml", "small", "int8")
+    absent = {"model": "small", "variant": "int8", "reason": "variants.int8.only leaves the model out"}
+    for folder in ("models/tiny/compressed", "data/records/tiny"):
+        assert [path.name for path in (Path(folder) / "small/int8").iterdir()] == ["absent.json"]
+        assert json.loads((Path(folder) / "small/int8/absent.json").read_text()) == absent
+    assert json.loads(Path("metrics/tiny/models/small/int8.json").read_text()) == {}
+    assert json.loads(Path("metrics/tiny/trajectories/small/int8.json").read_text()) == []
+    # It comes back when the variant is applied to it after all.
+    write_params(models=models, variants=PARAMS["variants"] | {"int8": int8})
+    run("int8")
+    assert sorted(path.name for path in Path("models/tiny/compressed/small/int8").iterdir()) == ["p050", "p100"]
 
 
 def test_running_again_gives_the_same_bytes_and_nothing_of_before(suite):

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     BertConfig,
     BertForMaskedLM,
@@ -24,8 +25,13 @@ from transformers import (
 
 from stages import score
 from stages.common.errors import DataError, ModelError, ParamsError
-from stages.common.files import sha256_folder, sha256_text
+from stages.common.files import sha256_file, sha256_folder, sha256_text
+from stages.common.query import Query
 from stages.common.records import read_records, read_vectors
+from stages.compression import Context, parse_variant
+from stages.compression.artefact import open_model
+from stages.compression.pipeline import compress_folder
+from stages.compression.while_loading import open_int8
 from stages.score import score_model, score_suite
 from stages.scoring.engine import Scorer
 
@@ -201,6 +207,41 @@ def test_any_model_outside_a_suite(suite):
     score_model(model, "masked", ["crows_pairs", "seat"], Path("data/clean/tiny"), Path("out"))
     assert set(json.loads(Path("out/run.json").read_text())["datasets"]) == {"crows_pairs", "seat"}
     assert len(read_records("out/p100/crows_pairs.parquet")) == 6
+
+
+def test_int8_while_loading_gives_the_scores_of_the_artefact(suite):
+    Path("data/clean/tiny/crows.parquet").rename("data/clean/tiny/crows_pairs.parquet")
+    model, clean = Path("models/tiny/compressed/small/fp32/p100"), Path("data/clean/tiny")
+    Path("int8").mkdir()
+    compress_folder(model, Path("int8"), parse_variant({"method": "int8_dynamic"}, "x"), "masked", Context())
+    score_model(str(model), "masked", ["crows_pairs"], clean, Path("one"), int8=True)
+    score_model("int8", "masked", ["crows_pairs"], clean, Path("two"))
+    score_model(str(model), "masked", ["crows_pairs"], clean, Path("whole"))
+    one, two, whole = (sha256_file(Path(name) / "p100/crows_pairs.parquet") for name in ("one", "two", "whole"))
+    assert one == two != whole
+    assert json.loads(Path("one/run.json").read_text())["model"]["computed_in"] == "int8"
+    assert "computed_in" not in json.loads(Path("whole/run.json").read_text())["model"]
+
+
+def test_half_precision_checkpoints_are_quantized_from_what_they_hold(tmp_path):
+    folder = save_model(tmp_path / "half", "gpt_neox")
+    AutoModelForCausalLM.from_pretrained(folder).half().save_pretrained(folder)
+    (tmp_path / "int8").mkdir()
+    compress_folder(folder, tmp_path / "int8", parse_variant({"method": "int8_dynamic"}, "x"), "causal", Context())
+    queries = [Query((5, 6, 7, 8), (0, 1, 2), (6, 7, 8))]
+    one, two = (Scorer(opened).read(queries)[0] for opened in
+                (open_int8(folder, "causal"), open_model(tmp_path / "int8", "causal")))
+    assert np.array_equal(one.logprobs, two.logprobs)
+
+
+def test_bfloat16_is_noted(suite):
+    Path("data/clean/tiny/crows.parquet").rename("data/clean/tiny/crows_pairs.parquet")
+    model, clean = "models/tiny/compressed/small/fp32/p100", Path("data/clean/tiny")
+    score_model(model, "masked", ["crows_pairs"], clean, Path("out"), dtype="bfloat16", device="auto")
+    assert json.loads(Path("out/run.json").read_text())["model"]["computed_in"] == "bfloat16"
+    for wrong in ({"dtype": "float16"}, {"device": "tpu"}):
+        with pytest.raises(ParamsError, match=r"unknown d.* there are: "):
+            score_model(model, "masked", ["crows_pairs"], clean, Path("out"), **wrong)
 
 
 def test_upstream_files_in_place_of_a_clean_table(suite):

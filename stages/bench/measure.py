@@ -24,10 +24,18 @@ class Effort:
     slow_rows: int
     engine_rows: int
     growth_rows: int
+    agreement_rows: dict[str, int]
+    """By precision; int8 needs more, to tell 99.9% from less."""
+    exact_rows: int
+    """Of these, those computed in float64 too."""
+    stage_rows: int
+    """Rows of each benchmark that the stages without torch are given."""
 
 
-FULL = Effort(repeats=3, slow_rows=150, engine_rows=1_000_000, growth_rows=150)
-QUICK = Effort(repeats=1, slow_rows=8, engine_rows=40, growth_rows=8)
+FULL = Effort(3, slow_rows=50, engine_rows=1_000_000, growth_rows=100, agreement_rows={"fp32": 60, "int8": 400},
+              exact_rows=12, stage_rows=1_000_000)
+QUICK = Effort(1, slow_rows=3, engine_rows=16, growth_rows=2, agreement_rows={"fp32": 4, "int8": 6}, exact_rows=1,
+               stage_rows=40)
 
 
 def sample(rows: Sequence[Row], count: int) -> list[Row]:
@@ -49,11 +57,11 @@ def compare(
     for _ in range(effort.repeats):
         peak = gemm_peak(about["precision"])
         for name, side in sides.items():
-            _reset_peak_memory()
+            _resetpeak_memory()
             start = time.process_time()
             side(work[name])
             seconds = time.process_time() - start
-            peaks[name] = max(peaks[name], _peak_memory())
+            peaks[name] = max(peaks[name], peak_memory())
             taken[name].append(seconds)
             shares[name].append(flop[name] / seconds / peak)
     results = []
@@ -73,8 +81,11 @@ def compare(
 
 
 def growth(loaded: LoadedModel, side: Side, rows: Sequence[Row], effort: Effort) -> list[dict[str, Any]]:
-    """Seconds of the engine at 1, 4 and 16 times the rows, with the distinct tokens they hold."""
-    points = []
+    """Seconds of the engine at 1, 4 and 16 times the rows, with the distinct tokens they hold.
+
+    ``ratio`` is to the time at 1 times.
+    """
+    points: list[dict[str, Any]] = []
     for factor in (1, 4, 16):
         chosen = sample(rows, effort.growth_rows * factor)
         seconds = []
@@ -82,18 +93,20 @@ def growth(loaded: LoadedModel, side: Side, rows: Sequence[Row], effort: Effort)
             start = time.process_time()
             side(chosen)
             seconds.append(time.process_time() - start)
+        middle = statistics.median(seconds)
         points.append({"factor": factor, "items": len(chosen), "tokens": needed(loaded, chosen).tokens,
-                       "seconds": statistics.median(seconds)})
+                       "seconds": middle, "ratio": middle / points[0]["seconds"] if points else 1.0})
     return points
 
 
-def _reset_peak_memory() -> None:
+def _resetpeak_memory() -> None:
     switch = Path("/proc/self/clear_refs")
     if switch.exists():
         switch.write_text("5")  # Linux: let VmHWM start again from what is resident now
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
+    """Bytes resident at this process's peak."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -16,9 +16,8 @@ Side = Callable[[Sequence[Row]], None]
 _BATCH = 32
 
 
-def sides(loaded: LoadedModel) -> dict[str, Side]:
+def sides(loaded: LoadedModel, scorer: Scorer) -> dict[str, Side]:
     """The ways to score with a model. Making the engine ready is not part of what is timed."""
-    scorer = Scorer(loaded)
     return {
         "batch1": lambda rows: batch1(loaded, rows),
         "padded32": lambda rows: padded(loaded, rows),

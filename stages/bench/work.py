@@ -13,10 +13,10 @@ from torch.nn.functional import linear
 
 from stages.common.query import Row
 from stages.models.load import LoadedModel
+from stages.scoring.integers import IntegerProduct, has_fast_integers
 from stages.scoring.linear import PackedLinear, onednn_is_faster, seconds
 from stages.scoring.packing import packs
 from stages.scoring.plan import Plan
-from stages.scoring.quantized import IntegerProduct, has_fast_integers
 
 _ROWS, _IN, _OUT = 1024, 768, 3072
 
@@ -81,7 +81,7 @@ def _products() -> dict[str, list[Callable[[], Any]]]:
         product = IntegerProduct(int8.weight().int_repr())
         products["int8"].append(lambda: product(integers))
     if onednn_is_faster():
-        packed = PackedLinear(layer.weight, layer.bias, _ROWS)
+        packed = PackedLinear(layer.weight, layer.bias, _ROWS).pack()
         products["fp32"].append(lambda: packed(x))
     else:
         products["fp32"].append(lambda: linear(x, layer.weight, layer.bias))

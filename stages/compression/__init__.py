@@ -8,6 +8,9 @@ A module in ``stages.compression.methods`` is a method by being there. It offers
 ``compress(subject, config, context)``   changes the weights of a ``stages.compression.subject.Subject``.
              Reading the checkpoint and writing the artefact is done around it (``stages.compression.pipeline``).
 
+A method that trains says so (``MethodConfig.trains``). Its variant is made from a model's last checkpoint,
+and what it holds under ``pNNN`` is the state after NNN percent of that training, put through the steps after it.
+
 Several methods in a row compose on float32 values: each step starts from the weights the step before
 left, as they will come back from storage; what a weight is stored as is the last step's word.
 
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -36,6 +40,16 @@ class MethodConfig(Frozen):
         """Whether no further step may follow: the weights are no longer what the model computes with."""
         return False
 
+    @property
+    def trains(self) -> bool:
+        """Whether it trains a language model: its variant holds an artefact for each checkpoint of that training."""
+        return False
+
+    @property
+    def from_last(self) -> bool:
+        """Whether its variant is made from a model's last checkpoint alone."""
+        return self.trains
+
 
 @dataclass(frozen=True)
 class Context:
@@ -44,7 +58,11 @@ class Context:
     seed: int = 0
     """Seed of the suite; a method with its own ``seed`` setting adds to it."""
     corpus: Path | None = None
-    """Validated corpus table (columns ``split`` and ``text``) to calibrate on."""
+    """Validated corpus table (columns ``split`` and ``text``) to calibrate or train on."""
+    work: Path | None = None
+    """Where a training keeps its state, to be taken up again after a kill; nowhere if not given."""
+    snapshot: Callable[[Path], None] | None = None
+    """Writes the subject as it stands in the midst of a training, as an artefact in a folder of that name."""
 
 
 class Method(Protocol):
@@ -98,7 +116,28 @@ def parse_variant(raw: Any, where: str) -> list[MethodConfig]:
     return configs
 
 
+def trains(steps: Sequence[MethodConfig]) -> bool:
+    """Whether a variant has a step that trains."""
+    return any(step.trains for step in steps)
+
+
 def check_params(params: Params, where: str) -> None:
-    """Check every variant's methods and settings (called by ``load_params``)."""
+    """Check every variant's methods and settings (called by ``load_params``).
+
+    Raises:
+        ParamsError: See ``parse_variant``; or a variant that is made from the last checkpoint is asked for all,
+            or one that trains for a sentence encoder.
+    """
     for slug, variant in params.variants.items():
-        parse_variant(variant.recipe, f"{where}: variants.{slug}")
+        place = f"{where}: variants.{slug}"
+        steps = parse_variant(variant.recipe, place)
+        alone = next((step.method for step in steps if step.from_last), None)
+        if alone is not None and "checkpoints" in variant.model_fields_set and variant.checkpoints == "all":
+            raise ParamsError(f"{alone} is applied to a model's last checkpoint alone", where=f"{place}.checkpoints",
+                              fix="leave it out, or say last")
+        encoders = [name for name, model in params.models.items()
+                    if model.family == "sentence" and params.applies(name, slug)]
+        if trains(steps) and encoders:
+            others = [name for name, model in params.models.items() if model.family != "sentence"]
+            raise ParamsError(f"{encoders[0]} is a sentence encoder, which has no language-model head to train",
+                              where=place, fix=f"name the models it is for, e.g. only: [{', '.join(others)}]")

@@ -23,6 +23,7 @@ from stages.compression.rounding import Integers
 from stages.compression.runtime import INTEGER_KINDS, build_module
 from stages.models import load
 from stages.models.load import LoadedModel, load_model, load_tokenizer
+from stages.models.memory import give_back
 
 FORMS: dict[str, type[Form]] = {form.KIND: form for form in (Cast, Sparse, Integers, Int8, DerivedInt8)}
 SAME = "same"
@@ -125,6 +126,8 @@ def _fill(model: Any, manifest: Manifest, reader: Reader) -> None:
         raise ModelError(f"has no value for {_few(empty)}", where=reader.where.parent, fix=_AGAIN)
     for name, facts in manifest.modules.items():
         model.set_submodule(name, build_module(model.get_submodule(name), facts, integers.get(name)))
+        for part in integers[name].parts.values() if name in integers else ():
+            give_back(part)
 
 
 def persistent_buffers(model: Any) -> dict[str, Tensor]:

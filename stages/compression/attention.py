@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.common.errors import MethodError
+from stages.compression.calibration import hide_words
 from stages.compression.drawing import generator
 from stages.compression.subject import Matrix, Subject
 
@@ -53,7 +54,7 @@ def head_importance(subject: Subject, ids: Tensor, seed: int) -> Tensor:
         float32 of shape [layers, heads].
 
     Raises:
-        MethodError: The model has no language-model head to take a loss from.
+        MethodError: The model has no language-model head to take a loss from, or its loss is no number.
     """
     if subject.loaded.family == "sentence":
         raise MethodError("a sentence encoder has no loss to judge its heads by", where=subject.folder,
@@ -76,6 +77,8 @@ def head_importance(subject: Subject, ids: Tensor, seed: int) -> Tensor:
             for handle in handles:
                 handle.remove()
         total += torch.stack([slope.abs().sum(dim=0) for slope in slopes])
+    if not torch.isfinite(total).all():
+        raise MethodError("its loss on the calibration texts is NaN or infinite", where=subject.folder)
     return functional.normalize(total, dim=1)
 
 
@@ -96,6 +99,5 @@ def _task(subject: Subject, ids: Tensor, draw: torch.Generator) -> tuple[Tensor,
     if subject.loaded.family == "causal":
         ignored[:, :-1] = ids[:, 1:]
         return ids, ignored
-    special = torch.tensor(subject.loaded.tokenizer.all_special_ids)
-    masked = (torch.rand(ids.shape, generator=draw) < _MASKED) & ~torch.isin(ids, special)
-    return ids.masked_fill(masked, subject.loaded.encoder.mask_id), torch.where(masked, ids, ignored)
+    inputs, hidden = hide_words(subject, ids, _MASKED, draw)
+    return inputs, torch.where(hidden, ids, ignored)

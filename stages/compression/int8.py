@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stages.common.errors import ModelError
 from stages.compression.forms import SCALE_BITS, Reader
+
+try:
+    from torch.ao.nn.quantized.dynamic import Linear as _Linear
+except ImportError:  # torch announces that its quantization will move elsewhere
+    _Linear = None
 
 
 def quantize_weight(weight: Tensor, per_channel: bool = False) -> tuple[Tensor, Tensor]:
@@ -127,8 +133,55 @@ class DerivedInt8:
         return cls(facts["source"], values, scale)
 
 
+class PortableLinear(nn.Module):  # type: ignore[misc]
+    """What a dynamic quantized Linear computes, in torch's plain operations: the definition, on any machine.
+
+    With low = min(x, 0) and high = max(x, 0) over all rows of a call, and n = 127 (255 where the range
+    is not reduced):
+
+        scale = (high - low) / n;  zero = round(-low / scale);  q = round(x * (1 / scale) + zero)
+        y = sum of (q - zero) * integers * (scale * scale_w) + bias
+
+    with exact sums and one rounding to float32. It matches ``torch.ao`` on the engines x86, fbgemm
+    and onednn (onednn: where the processor has 8-bit dot products), and on qnnpack with n = 255.
+
+    Args:
+        form: The integers and their scale.
+        bias: float32 of shape [out].
+        reduce_range: Use 7 of the 8 bits of activations.
+    """
+
+    def __init__(self, form: Int8 | DerivedInt8, bias: Tensor | None, reduce_range: bool) -> None:
+        super().__init__()
+        self.integers, self.scale, self.bias = form.values, form.scale, bias
+        self.out_features, self.in_features = form.values.shape
+        self._steps = 127 if reduce_range else 255
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., in] to [..., out]."""
+        low, high = x.min().clamp(max=0).double(), x.max().clamp(min=0).double()
+        scale = (high - low) / self._steps
+        zero = torch.round(-low / scale) if scale > 0 else torch.zeros(())
+        scale = scale.clamp(min=_LEAST_SCALE).float() if scale.float() > 0 else torch.tensor(0.1)
+        # Fused as the engines do it: the product and the sum are exact in float64, and rounded once.
+        steps = torch.round((x.double() * (1 / scale).double() + zero).float()).double() - zero
+        sums = steps @ self.integers.T.double()
+        shift = self.bias.double() if self.bias is not None else 0.0
+        return (sums * (scale * self.scale.flatten()).double() + shift).float()
+
+
+def is_dynamic(module: Any) -> bool:
+    """Whether a module is a dynamically quantized Linear."""
+    return isinstance(module, PortableLinear) or (_Linear is not None and isinstance(module, _Linear))
+
+
+_LEAST_SCALE = 6.1e-5
+"""Scales of activations below this are raised to it, by the engines' rule."""
+_told: set[str] = set()
+
+
 def int8_linear(form: Int8 | DerivedInt8, bias: Tensor | None, engine: str, reduce_range: bool) -> Any:
-    """A ``torch.ao`` dynamic quantized Linear of given integers.
+    """A ``torch.ao`` dynamic quantized Linear of given integers, or its definition where torch has no such engine.
 
     It takes its activation range over all rows of a call.
 
@@ -138,14 +191,15 @@ def int8_linear(form: Int8 | DerivedInt8, bias: Tensor | None, engine: str, redu
         engine: What the weights are packed for.
         reduce_range: Use 7 of the 8 bits of activations, as ``quantize_dynamic`` has it: on CPUs that add
             pairs of 8-bit products in 16 bits, all 8 can overflow.
-
-    Raises:
-        ModelError: This build of torch has no such engine.
     """
-    from torch.ao.nn.quantized.dynamic import Linear
-
+    if _Linear is None or engine not in torch.backends.quantized.supported_engines:
+        if engine not in _told:
+            _told.add(engine)
+            print(f"quantization engine {engine!r} is not in this build of torch; computing what it computes "
+                  "in plain operations, slower", file=sys.stderr)
+        return PortableLinear(form, bias, reduce_range and engine != "qnnpack")
     with quantized_engine(engine), _quiet():
-        linear = Linear(1, 1)  # its constructor packs a weight of its own; keep that one small
+        linear = _Linear(1, 1)  # its constructor packs a weight of its own; keep that one small
         linear.out_features, linear.in_features = form.values.shape
         if form.scale.dim() > 0:
             scale = form.scale.flatten().double()

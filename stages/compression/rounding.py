@@ -54,14 +54,14 @@ class Grid:
 
     def integers(self, blocks: Tensor) -> Tensor:
         """The nearest integers of values: float32 of shape [blocks, size]."""
-        codes = torch.round(blocks / self.scale)
+        codes = (blocks / self.scale).round_()
         if self.zero is None:
             return codes.clamp_(-self.offset, self.offset)
         return codes.add_(self.zero).clamp_(0, 2**self.bits - 1)
 
     def values(self, integers: Tensor) -> Tensor:
         """The values that integers stand for, float32 of shape [blocks, size]."""
-        return integers * self.scale if self.zero is None else (integers - self.zero) * self.scale
+        return integers * self.scale if self.zero is None else (integers - self.zero).mul_(self.scale)
 
 
 def blocks_of(weight: Tensor, granularity: Granularity, group_size: int | None, name: str) -> Tensor:
@@ -102,8 +102,8 @@ class Integers:
 
     @classmethod
     def of(cls, integers: Tensor, grid: Grid, shape: tuple[int, int], transposed: bool) -> Integers:
-        """The form of float32 integers of shape [blocks, size] on a grid."""
-        return cls((integers + grid.offset).to(grid.dtype), grid, shape, transposed)
+        """The form of float32 integers of shape [blocks, size] on a grid; it takes them over."""
+        return cls(integers.add_(grid.offset).to(grid.dtype), grid, shape, transposed)
 
     @property
     def parts(self) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ class Integers:
 
     def weight(self) -> Tensor:
         """The values on the grid."""
-        values = self.grid.values(self.codes.float() - self.grid.offset).view(self.shape)
+        values = self.grid.values(self.codes.float().sub_(self.grid.offset)).view(self.shape)
         return values.T.contiguous() if self.transposed else values
 
     @classmethod

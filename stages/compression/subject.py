@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from stages.common.errors import MethodError
 from stages.compression.forms import Form
 from stages.models.load import LoadedModel
+from stages.models.memory import give_back
 
 Scope = Literal["layers", "linear", "all"]
 """Which weights a method touches: the matrices of the transformer's layers; every linear map, the
@@ -43,6 +45,10 @@ class Subject:
     """Parameters whose value or storage a method changed."""
     reshaped: bool = False
     """Whether a method changed which parameters there are."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What takes the place of the checkpoint's own ``checkpoint.json``; empty where that still holds."""
+    resolved: dict[str, Any] = field(default_factory=dict)
+    """What the last step made of its settings; recorded with them in ``method.json``."""
 
     @property
     def model(self) -> Any:
@@ -64,17 +70,43 @@ class Subject:
             raise MethodError(f"the model has no weight in the scope {scope!r}", where=self.folder)
         return list(found.values())
 
-    def store(self, name: str, form: Form) -> None:
-        """Store a parameter in a form, and give it the values that come back from that."""
-        self.model.get_parameter(name).data = form.weight()
+    def store(self, name: str, form: Form, *, forget: bool = False) -> None:
+        """Store a parameter in a form, and give it the values that come back from that.
+
+        Args:
+            name: The parameter.
+            form: How it is stored.
+            forget: No later step looks at it, so that its values need not be held; ``values`` gives them.
+        """
+        parameter = self.model.get_parameter(name)
+        before = parameter.data
+        parameter.data = torch.zeros(()).expand(before.shape) if forget else form.weight()
+        give_back(before)
         self.forms[name] = form
         self.changed.add(name)
+
+    def values(self, name: str) -> Tensor:
+        """float32 values of a parameter."""
+        parameter: Tensor = self.model.get_parameter(name).detach()
+        forgotten = parameter.dim() > 0 and set(parameter.stride()) == {0}
+        return self.forms[name].weight() if forgotten and name in self.forms else parameter
 
     def assign(self, name: str, values: Tensor) -> None:
         """Give a parameter other float32 values, stored as such."""
         self.model.get_parameter(name).data.copy_(values)
         self.forms.pop(name, None)
         self.changed.add(name)
+
+    def replace(self, model: Any) -> None:
+        """Put another model in the place of the one there is, every weight stored as plain float32."""
+        self.loaded = dataclasses.replace(self.loaded, model=model.eval())
+        self.forms, self.copies, self.reshaped = {}, 0, True
+        self.changed = {name for name, _ in model.named_parameters()}
+
+    def retrained(self) -> None:
+        """Say that every weight changes and is stored as plain float32; copies of tied ones are their own from now."""
+        self.forms, self.copies = {}, 0
+        self.changed = {name for name, _ in self.model.named_parameters()}
 
     def untie(self, module: Any) -> str:
         """Give a module a weight of its own; the name of the parameter it shared, or an empty string."""
@@ -95,8 +127,8 @@ class Subject:
         lists = [(name, module) for name, module in self.model.named_modules()
                  if isinstance(module, nn.ModuleList) and len(module) == self.model.config.num_hidden_layers]
         if not lists:
-            raise MethodError(f"no list of layers found in architecture {self.loaded.architecture!r}",
-                              where=self.folder)
+            raise MethodError(f"architecture {self.loaded.architecture!r} keeps its layers in no one list",
+                              where=self.folder, fix="choose scope: linear or all, where the method has one")
         return lists[0]
 
     def _modules(self, scope: Scope) -> Iterator[tuple[str, Any]]:

@@ -121,18 +121,21 @@ def _stored_bits(paths: Sequence[Path]) -> int:
 
 def _sizes(subject: Subject, bits: int, stored: int) -> Sizes:
     parameters = dict(subject.model.named_parameters())
+    zeros = 0
+    for name in parameters:
+        values = subject.values(name)
+        zeros += values.numel() - int(values.count_nonzero())
     return Sizes(
         parameters=sum(value.numel() for value in parameters.values()) - subject.copies,
         parent_parameters=subject.loaded.parameters,
         compressed_parameters=sum(parameters[name].numel() for name in subject.changed),
-        zeros=sum(value.numel() - int(value.count_nonzero()) for value in parameters.values()),
-        logical_bits=bits, stored_bytes=stored,
+        zeros=zeros, logical_bits=bits, stored_bytes=stored,
     )
 
 
 def _refuse_not_finite(subject: Subject) -> None:
     for name in sorted(subject.changed):
-        if not torch.isfinite(subject.model.get_parameter(name).sum(dtype=torch.float64)):
+        if not torch.isfinite(subject.values(name).sum(dtype=torch.float64)):
             raise MethodError(f"weight {name} became NaN or infinite", where=subject.folder)
 
 

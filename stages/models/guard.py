@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from stages.common.errors import ModelError
 from stages.common.quiet import quiet
+from stages.models.memory import give_back
 
 _NAMED = 3
 
@@ -51,7 +52,8 @@ _HEAD: dict[str, tuple[str, ...]] = {
 _HEAD_ELSEWHERE = (r"^lm_head\.",)
 
 
-def load_whole(model_class: Any, location: str | Path, *, headless: bool = False, **options: Any) -> Any:
+def load_whole(model_class: Any, location: str | Path, *, headless: bool = False, as_stored: bool = False,
+               **options: Any) -> Any:
     """``model_class.from_pretrained`` in float32 from safetensors, refusing anything not loaded exactly.
 
     Args:
@@ -59,6 +61,8 @@ def load_whole(model_class: Any, location: str | Path, *, headless: bool = False
         location: Local folder or hub id.
         headless: The model is used for its hidden states only, so that the checkpoint's
             language-model head may go unused.
+        as_stored: Weights stay in the precision they are stored in, where that decides about
+            nothing else in the model.
         options: Further arguments of ``from_pretrained`` (``config``, ``revision``).
 
     Raises:
@@ -69,7 +73,7 @@ def load_whole(model_class: Any, location: str | Path, *, headless: bool = False
     try:
         model, report = model_class.from_pretrained(
             location,
-            dtype=torch.float32,
+            dtype="auto" if as_stored else torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,  # reported below, with the names
@@ -83,8 +87,14 @@ def load_whole(model_class: Any, location: str | Path, *, headless: bool = False
         # What transformers raises for a config that does not fit the architecture is not one type.
         raise ModelError(f"cannot be loaded as {model_class.__name__}: {first_line(error)}", where=location) from error
     _refuse_partial(model, report, location, headless)
+    if as_stored and any(buffer.dtype in _HALVES for buffer in model.buffers()):
+        return load_whole(model_class, location, headless=headless, **options)
     _refuse_not_finite(model, location)
     return model.eval()
+
+
+_HALVES = (torch.float16, torch.bfloat16)
+"""What a constructor would compute buffers in as well."""
 
 
 def first_line(error: Exception) -> str:
@@ -121,8 +131,19 @@ def _named(names: Collection[str], what: str) -> str:
 
 
 def _refuse_not_finite(model: Any, location: str | Path) -> None:
-    # A sum is NaN or infinite where a term is, and costs one pass over the weights.
-    broken = [name for name, tensor in model.named_parameters() if not torch.isfinite(tensor.detach().double().sum())]
+    broken = []
+    for name, tensor in model.named_parameters():
+        if not _is_finite(tensor.detach()):
+            broken.append(name)
+        give_back(tensor)
     if broken:
         raise ModelError(_named(broken, "with NaN or infinite values"), where=location,
                          fix="the checkpoint is damaged or its training diverged")
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    # A sum is NaN or infinite where a term is, and costs one pass over the weights.
+    return all(bool(torch.isfinite(part.double().sum())) for part in tensor.flatten().split(_STRETCH))
+
+
+_STRETCH = 1 << 20

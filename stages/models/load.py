@@ -53,7 +53,9 @@ class LoadedModel:
     kin: the n-th token that is no padding has position ``padding + n``); None where they begin at 0."""
 
 
-def load_model(location: str | Path, family: Family, *, revision: str | None = None) -> LoadedModel:
+def load_model(
+    location: str | Path, family: Family, *, revision: str | None = None, as_stored: bool = False
+) -> LoadedModel:
     """Load a model folder or hub id for scoring; every parameter is from the checkpoint.
 
     Args:
@@ -61,6 +63,8 @@ def load_model(location: str | Path, family: Family, *, revision: str | None = N
         family: ``masked`` and ``causal`` load the language model with its head,
             ``sentence`` the encoder alone, without a pooler.
         revision: Hub revision (a commit, tag or branch).
+        as_stored: Leave weights in the precision they are stored in, for a caller who takes them one by
+            one: in float32 they would all be held at once.
 
     Raises:
         ModelError: Not a whole model of that family: no or broken config, tokenizer or
@@ -78,7 +82,8 @@ def load_model(location: str | Path, family: Family, *, revision: str | None = N
     config, model_class, options = resolve(location, family, revision=revision)
     headless = family == "sentence"
     tokenizer = load_tokenizer(location, revision=revision)
-    model = load_whole(model_class, location, headless=headless, config=config, revision=revision, **options)
+    options |= {"config": config, "revision": revision}
+    model = load_whole(model_class, location, headless=headless, as_stored=as_stored, **options)
     return describe(model, tokenizer, family, location)
 
 

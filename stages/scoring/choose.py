@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import sys
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ import torch
 from stages.common.encoder import Encoder
 from stages.common.errors import ModelError
 from stages.common.query import Query
+from stages.compression.int8 import is_dynamic
 from stages.scoring.attention import Unsupported
 from stages.scoring.grouped import Advance, GroupedRunner
 from stages.scoring.packed import PackedRunner
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from stages.models.load import LoadedModel
 
 Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["float32", "bfloat16"]
 
 _TOLERANCE = {"cpu": 5e-5, "cuda": 1e-3}
 # What an architecture raises that packing does not suit: missing arguments, other shapes, missing parts.
@@ -38,18 +42,29 @@ class Runner(Protocol):
         """Mean of the last hidden state over all positions, float32 of shape [sequences, hidden]."""
 
 
-def choose_runner(loaded: LoadedModel, token_budget: int, device: Device) -> Runner:
+def choose_runner(
+    loaded: LoadedModel, token_budget: int, device: Device, dtype: Dtype = "float32", *, consume: bool = False
+) -> Runner:
     """The fastest runner that agrees with the model run one sequence at a time, on a handful of sequences.
 
     Whether an architecture can be packed is found out and not looked up, so that a new one needs
-    no entry here. One that cannot is run in exact-length batches, and that is said once.
+    no entry here. It is found out in float32, whatever is computed in afterwards. One that cannot
+    is run in exact-length batches, and that is said once.
+
+    Args:
+        loaded: The model.
+        token_budget: Tokens in one forward pass.
+        device: Where to run it.
+        dtype: What to compute in.
+        consume: Take the model apart, so that no weight is held twice; it is of no use afterwards.
 
     Raises:
-        ModelError: There is no such device, or the model cannot run on it.
+        ModelError: There is no such device or type, or the model cannot run on it.
     """
     model = loaded.model
     quantized = is_quantized(model)
     place = _place(device, quantized)
+    kind = _kind(dtype, quantized)
     causal = loaded.family == "causal"
     with torch.inference_mode():
         probe = _Probe(loaded.encoder, headless=loaded.family == "sentence")
@@ -64,17 +79,35 @@ def choose_runner(loaded: LoadedModel, token_budget: int, device: Device) -> Run
             except _MISFITS:
                 continue
             if _agree(found, expected, _TOLERANCE[place], quantized):
+                if consume:
+                    _take_apart(model)
+                    gc.collect()  # twins that did not suit hold weights too, in a ring of references
+                runner.settle(kind, release=consume)
                 return runner
     if loaded.architecture not in _told:
         _told.add(loaded.architecture)
         instead = "one sequence at a time" if quantized else "in batches of equal length"
         print(f"{loaded.location}: architecture {loaded.architecture!r} cannot be packed; scoring {instead}",
               file=sys.stderr)
-    return GroupedRunner(model.to(place), token_budget, one_by_one=quantized)
+    if place != "cpu" or kind != torch.float32:
+        model = (model if consume else copy.deepcopy(model)).to(place, kind)
+    return GroupedRunner(model, token_budget, one_by_one=quantized)
+
+
+def _take_apart(model: Any) -> None:
+    """Empty the modules of a model, so that what else holds a weight is its only holder; int8 layers stay whole."""
+    for child in model._modules.values():
+        if child is not None and not is_dynamic(child):
+            _take_apart(child)
+    for parts in (model._modules, model._parameters, model._buffers):
+        parts.clear()
 
 
 class _Probe:
-    """A few sequences of ids spread over the vocabulary, some sharing a prefix and some a length."""
+    """A few sequences of ids spread over the vocabulary, some sharing a prefix and some a length.
+
+    They are read at most of their positions and again at one each, where a runner may leave out work.
+    """
 
     def __init__(self, encoder: Encoder, *, headless: bool) -> None:
         generator = np.random.default_rng(0)
@@ -88,15 +121,16 @@ class _Probe:
             positions = tuple(range(len(sequence)))[:-1] or (0,)
             queries += [Query(sequence, positions, sequence[: len(positions)])]
             queries += [Query(sequence[:-1], (0,), sequence[-1:])] if len(sequence) > 1 else []
-        self._plan = Plan.of(queries)
+        few = [Query(sequence, (len(sequence) // 2,), sequence[:1]) for sequence in self._sequences]
+        self._plans = [Plan.of(queries), Plan.of(few)]
 
     def ask(self, runner: Runner) -> list[np.ndarray]:
         """Answers of a runner, one array a sequence."""
         vectors = list(runner.embed(self._sequences, _ignore))
         if self._headless:
             return vectors
-        values = runner.read(self._plan, _ignore)
-        return vectors + [np.concatenate([answer.logprobs, answer.entropies]) for answer in values.answers()]
+        answers = [answer for plan in self._plans for answer in runner.read(plan, _ignore).answers()]
+        return vectors + [np.concatenate([answer.logprobs, answer.entropies]) for answer in answers]
 
 
 def _agree(found: list[np.ndarray], expected: list[np.ndarray], tolerance: float, quantized: bool) -> bool:
@@ -125,6 +159,14 @@ def _place(device: Device, quantized: bool) -> str:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return "cuda"
+
+
+def _kind(dtype: Dtype, quantized: bool) -> torch.dtype:
+    if dtype not in ("float32", "bfloat16"):
+        raise ModelError(f"unknown dtype {dtype!r}", fix="use float32 or bfloat16")
+    if dtype == "bfloat16" and quantized:
+        raise ModelError("int8 layers compute with float32 activations", fix="use --dtype float32")
+    return torch.float32 if dtype == "float32" else torch.bfloat16
 
 
 def _ignore(finished: int) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from stages.common.errors import ModelError
 from stages.common.query import Answer, Query
-from stages.scoring.choose import Device, choose_runner
+from stages.scoring.choose import Device, Dtype, choose_runner
 from stages.scoring.plan import Plan
 
 if TYPE_CHECKING:
@@ -29,21 +29,27 @@ def ignore(done: int, total: int) -> None:
 class Scorer:
     """Reads token probabilities and embeddings from a model; the result for a text never depends on its neighbours.
 
-    The model is left as it is, and can be let go of once the scorer is made, which holds its own
-    copies of the weights in the layout it needs.
+    The scorer holds copies of most weights in the layout it needs, and shares the others with the
+    model, whose weights must not be written to afterwards.
 
     Args:
         loaded: The model, from ``stages.models.load`` or ``stages.compression.artefact``.
         token_budget: Tokens in one forward pass; changes the speed, and scores by float noise only.
         device: ``cpu``, ``cuda``, or ``auto`` for CUDA where present (int8 layers run on the CPU only).
+        dtype: ``float32``; or ``bfloat16``, which is faster and changes scores by some hundredths.
+        consume: Take the model apart layer by layer, so that no weight is held twice. It is of no use
+            to anyone afterwards.
 
     Raises:
-        ModelError: There is no such device, or the model cannot run on it.
+        ModelError: There is no such device or type, or the model cannot run on it.
     """
 
-    def __init__(self, loaded: LoadedModel, token_budget: int = 1024, device: Device = "cpu") -> None:
+    def __init__(
+        self, loaded: LoadedModel, token_budget: int = 1024, device: Device = "cpu", dtype: Dtype = "float32", *,
+        consume: bool = False,
+    ) -> None:  # fmt: skip
         self._encoder, self._location = loaded.encoder, loaded.location
-        self._runner = choose_runner(loaded, token_budget, device)
+        self._runner = choose_runner(loaded, token_budget, device, dtype, consume=consume)
 
     def read(self, queries: Sequence[Query], progress: Progress = ignore) -> list[Answer]:
         """Answer queries, in their order.

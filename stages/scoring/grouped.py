@@ -14,6 +14,8 @@ Advance = Callable[[int], None]
 """Called with the number of sequences just finished."""
 
 _ROWS_IN_DOUBLE = 64
+_LOGITS = 1 << 26
+"""Logits of a batch at most, a quarter of a gigabyte in float32."""
 
 
 class GroupedRunner:
@@ -28,7 +30,7 @@ class GroupedRunner:
 
     def __init__(self, model: Any, token_budget: int, *, one_by_one: bool = False) -> None:
         self._model = model
-        self._token_budget = 1 if one_by_one else token_budget
+        self._token_budget = 1 if one_by_one else min(token_budget, _LOGITS // _vocabulary(model))
         self._device = next(model.parameters()).device
         # The cache of keys and values serves generation only.
         self._options = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
@@ -58,6 +60,11 @@ class GroupedRunner:
 
     def _ids(self, sequences: Sequence[tuple[int, ...]], batch: list[int]) -> torch.Tensor:
         return torch.tensor([sequences[s] for s in batch], device=self._device)
+
+
+def _vocabulary(model: Any) -> int:
+    matrix = model.get_input_embeddings().weight
+    return int(matrix.shape[0])
 
 
 def store(values: Values, rows: np.ndarray, logits: torch.Tensor) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import numpy as np
 import torch
-from torch.nn.functional import linear
 
 from stages.scoring.linear import PackedLinear, onednn_is_faster
 from stages.scoring.plan import Values
@@ -13,13 +14,17 @@ ROWS = 256
 """Rows worth waiting for before the head is run: fewer would read the weights too often."""
 BLOCK = 1024
 """Tokens of the vocabulary whose logits are held at a time."""
+_COPIED = 1 << 27
+"""Numbers of a vocabulary matrix that a packed copy is made of, half a gigabyte: memory does not pay for more."""
 
 
 class Head:
     """Logits of features, never held for the whole vocabulary at once.
 
-    A block's logits stay in the processor's cache while their exponentials are summed, so
-    that the head costs little more than its matrix product and needs no memory to speak of.
+    The weight stays as it is, shared with the embeddings or not, to give the logits of the tokens
+    looked for; ``pack`` adds the copy that all logits are computed with. A block's logits stay in
+    the processor's cache while their exponentials are summed, so that the head costs little more
+    than its matrix product and needs no memory to speak of.
 
     Args:
         weight: [vocabulary, hidden].
@@ -29,12 +34,20 @@ class Head:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         self._weight = weight.detach()
         self._bias = bias.detach() if bias is not None else None
-        packed = onednn_is_faster() and weight.device.type == "cpu"
-        self._blocks = []
-        for start in range(0, weight.shape[0], BLOCK):
-            part = self._weight[start : start + BLOCK]
-            shift = self._bias[start : start + BLOCK] if self._bias is not None else None
-            self._blocks.append(PackedLinear(part, shift, ROWS) if packed else _Plain(part, shift))
+        self._blocks = self._cut()
+
+    def pack(self, dtype: torch.dtype = torch.float32, *, release: bool = False) -> None:
+        """Get ready to compute in float32 or bfloat16; see ``PackedLinear.pack``."""
+        self._weight = self._weight.to(dtype)
+        self._bias = self._bias.to(dtype) if self._bias is not None else None
+        self._blocks = self._cut()
+        if onednn_is_faster() and self._weight.device.type == "cpu" and self._weight.numel() <= _COPIED:
+            for block in self._blocks:
+                block.pack(dtype, release=release)
+
+    def _cut(self) -> list[PackedLinear]:
+        biases = self._bias.split(BLOCK) if self._bias is not None else repeat(None)
+        return [PackedLinear(part, bias, ROWS) for part, bias in zip(self._weight.split(BLOCK), biases, strict=False)]
 
     def read(self, values: Values, rows: np.ndarray, features: torch.Tensor, which: np.ndarray) -> None:
         """Answer some rows of a plan.
@@ -50,23 +63,15 @@ class Head:
             self._read(values, rows[here], features[start : start + ROWS], which[here] - start)
 
     def _read(self, values: Values, rows: np.ndarray, features: torch.Tensor, which: np.ndarray) -> None:
-        normalizers, entropies = combine(torch.stack([partial_sums(block(features)) for block in self._blocks]))
+        normalizers, entropies = combine(torch.stack([partial_sums(block(features).float()) for block in self._blocks]))
         values.normalizers[rows], values.entropies[rows] = normalizers[which], entropies[which]
         reads, local = values.plan.reads_of(rows)
         targets = torch.from_numpy(values.plan.read_target[reads]).to(features.device)
         asked = torch.from_numpy(which[local]).to(features.device)
-        logits = torch.linalg.vecdot(features[asked], self._weight[targets])
+        logits = torch.linalg.vecdot(features[asked].float(), self._weight[targets].float())
         if self._bias is not None:
             logits = logits + self._bias[targets]
         values.logits[reads] = logits.double().cpu().numpy()
-
-
-class _Plain:
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        self._weight, self._bias = weight, bias
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return linear(x, self._weight, self._bias)
 
 
 def partial_sums(logits: torch.Tensor) -> torch.Tensor:

@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 
+from stages.compression.int8 import is_dynamic
 from stages.scoring import attention
 from stages.scoring.grouped import Advance
 from stages.scoring.head import ROWS, Head
-from stages.scoring.linear import is_packable, onednn_is_faster, pack_linears
+from stages.scoring.linear import PackedLinear, replace_linears
 from stages.scoring.narrow import Narrowing, last_layer
 from stages.scoring.packing import Pack, packs
 from stages.scoring.plan import Plan, Values
-from stages.scoring.quantized import QuantizedHead, has_fast_integers, is_quantized, replace_quantized
+from stages.scoring.quantized import QuantizedHead, SequenceLinear, is_quantized, replace_quantized
 
 
 class PackedRunner:
     """Flat packs without padding through the model's own modules.
 
-    The model itself is left alone: the runner works on a copy of its module tree, with attention
-    taken per sequence, faster linear layers, and the vocabulary head taken off and applied to
-    the rows that are read.
+    The model itself is left alone: the runner works on a copy of its module tree that shares its
+    weights, with attention taken per sequence, faster linear layers, and the vocabulary head taken
+    off and applied to the rows that are read. Until ``settle`` it takes no memory of its own.
 
     Args:
         model: A transformers model with a language-model head, or an encoder.
@@ -36,9 +36,6 @@ class PackedRunner:
         position_padding: See ``LoadedModel``.
         narrow: Run the last layer for the tokens that are read only.
         device: Where to run it.
-
-    Raises:
-        Unsupported: The model has int8 layers, and this machine no fast product of integers.
     """
 
     def __init__(
@@ -48,8 +45,6 @@ class PackedRunner:
         self._token_budget, self._context, self._device = token_budget, context, device
         self._padding = position_padding
         quantized = is_quantized(model)
-        if quantized and not has_fast_integers():
-            raise attention.Unsupported("oneDNN has no fast product of 8-bit integers here")
         self._model = _twin(model, device)
         # A prefix shared by two int8 sequences would have two activation ranges.
         self._share = causal and not quantized
@@ -57,9 +52,26 @@ class PackedRunner:
         self._model.set_attn_implementation(attention.NAME)
         layer = last_layer(self._model) if narrow and not quantized else None
         self._narrowing = Narrowing(layer) if layer is not None else None
-        pack_linears(self._model, token_budget)
+        replace_linears(self._model, token_budget)
         replace_quantized(self._model)
         self._options = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
+
+    def settle(self, dtype: torch.dtype, *, release: bool) -> None:
+        """Copy the weights into the layout that is fastest, one layer after the other.
+
+        Args:
+            dtype: What to compute in: float32 or bfloat16. int8 layers stay what they are.
+            release: Nobody else holds the weights, so let go of each once it is copied.
+        """
+        for module in self._model.modules():
+            if isinstance(module, PackedLinear):
+                module.pack(dtype, release=release)
+            elif isinstance(module, SequenceLinear):
+                module.pack()
+        if self._head is not None:
+            self._head.pack(dtype, release=release)
+        if dtype != torch.float32:
+            _cast(self._model, dtype)
 
     def read(self, plan: Plan, advance: Advance) -> Values:
         """Answer every row of a plan."""
@@ -89,7 +101,7 @@ class PackedRunner:
             lengths = np.array([len(path) for path in pack.paths])
             for group in pack.groups:
                 members = np.array(pack.members)[lengths == group.tokens.shape[1]]
-                vectors[members] = states[group.tokens].mean(dim=1).cpu().numpy()
+                vectors[members] = states[group.tokens].mean(dim=1).float().cpu().numpy()
             advance(len(pack.members))
         return vectors
 
@@ -130,7 +142,7 @@ class PackedRunner:
             return None
         name = next(name for name, module in self._model.named_modules() if module is matrix)
         self._model.set_submodule(name, nn.Identity())
-        if isinstance(matrix, DynamicLinear):
+        if is_dynamic(matrix):
             return QuantizedHead(matrix)
         return Head(matrix.weight, matrix.bias)
 
@@ -153,23 +165,17 @@ class _Waiting:
         self.features, self._parts = 0, []
 
 
-def _twin(model: Any, device: str) -> Any:
-    """A copy of a model's module tree.
+def _cast(model: Any, dtype: torch.dtype) -> None:
+    """Give a model copies of its parameters in another precision; what a constructor computed stays as it is."""
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                module._parameters[name] = nn.Parameter(parameter.detach().to(dtype), requires_grad=False)
 
-    What is packed next is shared and not copied first, and nothing else is shared then: weights
-    read from a file stay in memory as long as any part of the file is in use.
-    """
+
+def _twin(model: Any, device: str) -> Any:
+    """A copy of a model's module tree that shares its weights and int8 layers, or has copies on another device."""
     if device != "cpu":
         return copy.deepcopy(model).to(device)
-    shared = [module for module in model.modules() if isinstance(module, DynamicLinear)]
-    if onednn_is_faster():
-        matrix = model.get_output_embeddings()
-        kept = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-        shared += [
-            module.weight
-            for module in model.modules()
-            if is_packable(module) and module is not matrix and id(module.weight) not in kept
-        ]
-    else:
-        shared += [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(part): part for part in shared})
+    dynamic = [module for module in model.modules() if is_dynamic(module)]
+    return copy.deepcopy(model, {id(part): part for part in [*dynamic, *model.parameters(), *model.buffers()]})

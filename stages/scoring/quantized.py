@@ -1,60 +1,57 @@
-"""int8 layers of ``torch.ao`` dynamic quantization, run so that a text's scores do not depend on its neighbours.
+"""int8 layers of dynamic quantization over a pack, run so that a text's scores do not depend on its neighbours.
 
-``quantize_dynamic`` scales its activations by their range over the whole call. Scored one
-sentence at a time, as in arXiv 2312.05662, that is the range over a sentence; over a batch it
-would be the range over whatever the batch holds. Here each sequence of a pack has its own
-range, and one exact integer product serves them all. The arithmetic is that of the x86 and
-fbgemm engines (``reduce_range``: 7 bits an activation), sequence by sequence:
-
-    low, high = min(x, 0), max(x, 0);  scale = (high - low) / 127;  zero = round(-low / scale)
-    q = round(x * (1 / scale) + zero)
-    y = sum of (q - zero) * q_w * (scale * scale_w) + bias
-
-Both sums of products are fused multiply-adds in float32 and rounding is half to even, so that
-it is the engines' result to the last bit; otherwise a layer's last bits would tip the next one's
-rounding, and a score would be off by a hundredth here and there.
+The arithmetic is that of ``stages.scoring.integers``. A layer that computes otherwise (qnnpack,
+activations of 8 bits, a scale for each output) keeps its own kernel, called once a sequence.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
-from torch.nn.functional import linear
 
+from stages.compression.int8 import is_dynamic
 from stages.scoring.attention import current
+from stages.scoring.grouped import store
 from stages.scoring.head import BLOCK, ROWS, combine, partial_sums
-from stages.scoring.linear import seconds
+from stages.scoring.integers import IntegerProduct, Integers, dequantize, to_integers, token_ranges
 from stages.scoring.packing import Pack
 from stages.scoring.plan import Values
-
-_STEPS = 127
-_TINY = 6.1e-5
-"""Scales below this are raised to it, by the engines' rule."""
 
 
 def is_quantized(model: Any) -> bool:
     """Whether a model has dynamically quantized layers."""
-    return any(isinstance(module, DynamicLinear) for module in model.modules())
+    return any(map(is_dynamic, model.modules()))
 
 
 class SequenceLinear(nn.Module):  # type: ignore[misc]
-    """A dynamically quantized Linear over the current pack, with one activation range a sequence."""
+    """A dynamically quantized Linear over the current pack, with one activation range a sequence.
 
-    def __init__(self, layer: DynamicLinear) -> None:
+    Args:
+        layer: Called once a sequence, until ``pack`` finds its arithmetic to be the one above.
+    """
+
+    def __init__(self, layer: Any) -> None:
         super().__init__()
-        weight = layer.weight()
-        self._scale = weight.q_scale()
-        self._product = IntegerProduct(weight.int_repr())
-        self._bias = layer.bias().detach() if layer.bias() is not None else None
+        self._kernel: list[Any] = [layer]  # in a list, so that it is no module of this one
+        self._product: IntegerProduct | None = None
+
+    def pack(self) -> None:
+        """Take the integers over from the layer, and let go of it, where that computes the same."""
+        integers = Integers.of(*self._kernel)
+        if integers is not None:
+            self._scale, self._bias = integers.scale, integers.bias
+            self._product = IntegerProduct(integers.weight)
+            self._kernel.clear()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply [1, tokens, in] to [1, tokens, out]."""
         now = current()
+        if self._product is None:
+            (layer,) = self._kernel
+            return torch.cat([layer(x[0, path]) for path in now.pack.paths])[None]
         if now.integers is None or now.integers[0] is not x:  # query, key and value read the same
             scales, zeros = token_ranges(now.pack, x[0])
             now.integers = (x, scales, to_integers(x[0], scales, zeros))
@@ -63,14 +60,25 @@ class SequenceLinear(nn.Module):  # type: ignore[misc]
 
 
 class QuantizedHead:
-    """An int8 vocabulary head, run for the rows that are read and block by block, with their sequences' ranges."""
+    """An int8 vocabulary head, run for the rows that are read and block by block, with their sequences' ranges.
 
-    def __init__(self, layer: DynamicLinear) -> None:
-        weight = layer.weight()
-        bias = layer.bias()
-        self._scale = weight.q_scale()
-        self._blocks = [IntegerProduct(part) for part in weight.int_repr().split(BLOCK)]
-        self._biases = bias.detach().split(BLOCK) if bias is not None else [None] * len(self._blocks)
+    Args:
+        layer: Called once a sequence, until ``pack``; see ``SequenceLinear``.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        self._layer: Any = layer
+        self._blocks: list[IntegerProduct] = []
+
+    def pack(self, dtype: torch.dtype = torch.float32, *, release: bool = False) -> None:
+        """Take the integers over from the layer, and let go of it, where that computes the same."""
+        integers = Integers.of(self._layer)
+        if integers is None:
+            return
+        self._scale, bias = integers.scale, integers.bias
+        self._blocks = [IntegerProduct(part) for part in integers.weight.split(BLOCK)]
+        self._biases = bias.split(BLOCK) if bias is not None else [None] * len(self._blocks)
+        self._layer = None
 
     def read(self, values: Values, pack: Pack, features: torch.Tensor) -> None:
         """Answer the rows of all sequences of a pack.
@@ -81,6 +89,10 @@ class QuantizedHead:
             features: What the head takes, float32 of shape [tokens, hidden].
         """
         plan = values.plan
+        if self._layer is not None:
+            for k, s in enumerate(pack.members):
+                self._read_with_kernel(values, plan.rows_of([s]), features[pack.paths[k]], plan.positions[s])
+            return
         scales, zeros = token_ranges(pack, features)
         tokens = np.concatenate([pack.paths[k][plan.positions[s]] for k, s in enumerate(pack.members)])
         rows = plan.rows_of(pack.members)
@@ -88,6 +100,17 @@ class QuantizedHead:
             read = torch.from_numpy(tokens[start : start + ROWS])
             integers = to_integers(features[read], scales[read], zeros[read])
             self._read(values, rows[start : start + ROWS], integers, scales[read])
+
+    def _read_with_kernel(
+        self, values: Values, rows: np.ndarray, features: torch.Tensor, positions: np.ndarray
+    ) -> None:
+        """Rows of one sequence; two more go along, so that the kernel sees the sequence's range of activations."""
+        width = features.shape[1]
+        extremes = [int(features.argmin()) // width, int(features.argmax()) // width]
+        for start in range(0, len(rows), ROWS):
+            here = positions[start : start + ROWS]
+            logits = self._layer(features[torch.tensor([*here, *extremes])])
+            store(values, rows[start : start + ROWS], logits[: len(here)])
 
     def _read(self, values: Values, rows: np.ndarray, integers: torch.Tensor, scales: torch.Tensor) -> None:
         reads, local = values.plan.reads_of(rows)
@@ -106,100 +129,5 @@ def replace_quantized(model: Any) -> None:
     """Put a ``SequenceLinear`` in the place of every dynamically quantized layer of a model."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, DynamicLinear):
+            if is_dynamic(child):
                 setattr(parent, name, SequenceLinear(child))
-
-
-def token_ranges(pack: Pack, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and zero point of the activations of each token's sequence, two float32 of shape [tokens].
-
-    Args:
-        pack: Sequences laid end to end.
-        x: [tokens, width].
-    """
-    low, high = [], []
-    for group in pack.groups:
-        count, length = group.tokens.shape
-        assert group.start is not None
-        values = x[group.start : group.start + count * length].reshape(count, -1)
-        low.append(values.amin(dim=1))
-        high.append(values.amax(dim=1))
-    least = torch.cat(low).clamp(max=0).double()
-    scales = (torch.cat(high).clamp(min=0).double() - least) / _STEPS
-    zeros = torch.where(scales == 0, 0.0, -least / scales).round()
-    scales = torch.where(scales.float() == 0, 0.1, scales.clamp(min=_TINY))
-    return scales.float()[pack.member_of_token], zeros.float()[pack.member_of_token]
-
-
-def to_integers(x: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor) -> torch.Tensor:
-    """Quantized activations without their zero point, plus 128, as uint8 of the shape of ``x``.
-
-    A stretch of rows at a time goes through all steps, so that it stays in the processor's cache.
-    """
-    integers = torch.empty(x.shape, dtype=torch.int8)
-    zeros, factors = zeros[:, None], (1.0 / scales)[:, None]
-    rows = max(1, _CACHED // x.shape[1])
-    buffer = torch.empty(rows, x.shape[1])
-    for start in range(0, len(x), rows):
-        part = slice(start, min(start + rows, len(x)))
-        quantized = buffer[: part.stop - start]
-        quantized[:] = zeros[part]  # beforehand: with two operands to spread out, addcmul would be slow
-        integers[part] = quantized.addcmul_(x[part], factors[part]).round_().sub_(zeros[part])
-    return integers.view(torch.uint8).bitwise_xor_(_OFFSET)  # adds 128 in place, modulo 256
-
-
-_CACHED = 1 << 17
-"""Numbers worked on at a time: 512 kB of float32."""
-_OFFSET = 128
-
-
-class IntegerProduct:
-    """Exact sums of integer products, as float32, by oneDNN.
-
-    Args:
-        weight: int8 of shape [out, in].
-    """
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        self._weight = torch.ops.onednn.qlinear_prepack(weight.contiguous(), None)
-        self._scale = torch.ones(1)
-        self._zero = torch.zeros(1, dtype=torch.int32)
-
-    def __call__(self, integers: torch.Tensor) -> torch.Tensor:
-        """[rows, in] -> [rows, out]."""
-        sums: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            integers, 1.0, _OFFSET, self._weight, self._scale, self._zero, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        return sums
-
-
-@cache
-def has_fast_integers() -> bool:
-    """Whether oneDNN multiplies 8-bit integers here at about the speed of floats or better.
-
-    Where the processor lacks the instructions it falls back to a loop that is slower by orders of
-    magnitude, so the bound needs no precision.
-    """
-    if not hasattr(torch.ops.onednn, "qlinear_pointwise"):
-        return False
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.randint(-127, 128, (256, 256), generator=generator, dtype=torch.int8)
-    integers = torch.randint(0, 256, (64, 256), generator=generator, dtype=torch.uint8)
-    product = IntegerProduct(weight)
-    return seconds(lambda: product(integers)) < _SLOW * seconds(lambda: linear(integers.float(), weight.float()))
-
-
-_SLOW = 4.0
-
-
-def dequantize(sums: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Sums times the product of both scales, plus bias; overwrites the sums.
-
-    Args:
-        sums: float32 of shape [rows, out].
-        scales: float32 of shape [rows].
-        bias: float32 of shape [out], or None.
-    """
-    if bias is None:
-        return sums.mul_(scales[:, None])
-    return torch.addcmul(bias[None], sums, scales[:, None], out=sums)

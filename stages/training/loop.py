@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,6 +32,21 @@ HELD_OUT_SEQUENCES = 256
 _ORDER, _BATCH, _HELD_OUT = 0, 1, 2  # the uses of randomness, each an own stream
 
 
+Facts = dict[str, Any]
+"""What is known of a checkpoint: ``fraction`` of training, ``step``, ``tokens_seen``, ``heldout_loss``; ``stopped``
+where training ended there by a rule."""
+
+
+class Constraint(Protocol):
+    """What must hold of the weights after every step."""
+
+    def before(self, step: int) -> None:
+        """Called before a step (from 0) reads the weights; may change them."""
+
+    def after(self) -> None:
+        """Called after the step changed the weights."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One training run, whole but for its result.
@@ -44,6 +59,10 @@ class Run:
         valid: Held-out sequences.
         settings: Steps, batch size, learning rate, checkpoints.
         seed: Seed of order, masks and dropout.
+        loss: What a step lowers; the model's cross-entropy (nats) if left out. The held-out loss always is that.
+        constraint: What must hold of the weights after every step.
+        stop: Whether to end at a checkpoint with such a held-out loss.
+        write: Writes a checkpoint to a folder that is not there yet; ``save_checkpoint`` if left out.
     """
 
     model: Any
@@ -53,32 +72,46 @@ class Run:
     valid: list[np.ndarray]
     settings: Training
     seed: int
+    loss: Callable[[Batch], torch.Tensor] | None = None
+    constraint: Constraint | None = None
+    stop: Callable[[float], bool] | None = None
+    write: Callable[[Path, Facts], None] | None = None
 
 
-def train(run: Run, work: Path) -> None:
-    """Train, leaving one folder ``work/pNNN`` a checkpoint: model, tokenizer, ``checkpoint.json``.
+def train(run: Run, work: Path) -> Facts:
+    """Train, leaving one folder ``work/pNNN`` a checkpoint.
 
     Checkpoints found in ``work`` are those of an earlier, interrupted call for the same run.
+
+    Returns:
+        The facts of the last checkpoint.
 
     Raises:
         ModelError: The loss is no finite number; the message names the step.
     """
     optimizer = _optimizer(run.model, run.settings)
-    compute_loss = loss_function(run.model)
+    compute_loss = run.loss or loss_function(run.model)
+    write = run.write or (lambda folder, facts: save_checkpoint(run, folder, facts))
     due = _checkpoint_steps(run.settings)
-    step, tokens = load_state(work, run.model, optimizer)
+    facts = load_state(work, run.model, optimizer) or {"step": 0, "tokens_seen": 0}
+    step, tokens = facts["step"], facts["tokens_seen"]
     with torch.random.fork_rng(devices=[]), Progress("training", run.settings.steps, start=step) as progress:
-        while step < run.settings.steps:
+        while step < run.settings.steps and "stopped" not in facts:
             batch = _batch(run, step)
             torch.manual_seed(run.seed * 1_000_003 + step)  # dropout has no generator of its own
             loss = _update(run, compute_loss, optimizer, batch, step)
             step, tokens = step + 1, tokens + batch.tokens
             progress.advance(f"loss {loss:.3f}")
             if step in due:
-                held_out = _held_out_loss(run, compute_loss, step)
+                facts = {"step": step, "tokens_seen": tokens, "heldout_loss": round(held_out_loss(run, step), 6)}
+                if run.stop is not None and run.stop(facts["heldout_loss"]):
+                    facts["stopped"] = True
                 for percent in due[step]:
-                    _write_checkpoint(run, work / f"p{percent:03d}", percent, step, tokens, held_out)
-                save_state(work, run.model, optimizer, step, tokens)
+                    facts["fraction"] = percent / 100
+                    write(work / f"p{percent:03d}", facts)
+                save_state(work, run.model, optimizer, facts)
+    run.model.eval()
+    return facts
 
 
 def _checkpoint_steps(settings: Training) -> dict[int, list[int]]:
@@ -122,6 +155,8 @@ def _update(run: Run, compute_loss: Callable[[Batch], torch.Tensor], optimizer: 
             batch: Batch, step: int) -> float:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(run.settings, step)
+    if run.constraint is not None:
+        run.constraint.before(step)
     run.model.train()
     with _precision(run.settings):
         loss = compute_loss(batch)
@@ -132,11 +167,18 @@ def _update(run: Run, compute_loss: Callable[[Batch], torch.Tensor], optimizer: 
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), CLIP)
     optimizer.step()
+    if run.constraint is not None:
+        run.constraint.after()
     return float(loss.item())
 
 
-def _held_out_loss(run: Run, compute_loss: Callable[[Batch], torch.Tensor], step: int) -> float:
-    """Mean loss (nats) over the first held-out sequences, the same masks at every checkpoint."""
+def held_out_loss(run: Run, step: int) -> float:
+    """Mean cross-entropy (nats) over the first held-out sequences, the same masks for every model and checkpoint.
+
+    Raises:
+        ModelError: It is no finite number, or there is nothing to predict.
+    """
+    compute_loss = loss_function(run.model)
     draw = np.random.default_rng([run.seed, _HELD_OUT])
     rows, size = run.valid[:HELD_OUT_SEQUENCES], run.settings.batch_size
     total, reads = 0.0, 0
@@ -157,13 +199,8 @@ def _precision(settings: Training) -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=settings.autocast == "bfloat16")
 
 
-def _write_checkpoint(run: Run, folder: Path, percent: int, step: int, tokens: int, held_out_loss: float) -> None:
-    facts = {
-        "fraction": percent / 100,
-        "step": step,
-        "tokens_seen": tokens,
-        "heldout_loss": round(held_out_loss, 6),
-    }
+def save_checkpoint(run: Run, folder: Path, facts: Facts) -> None:
+    """Write a checkpoint as a model folder: model, tokenizer, ``checkpoint.json``."""
     with atomic_folder(folder) as temporary:
         run.model.save_pretrained(temporary)
         run.tokenizer.save_pretrained(temporary)

@@ -83,31 +83,54 @@ Objective = Masked | Causal
 def objective_of(tokenizer: Any, family: str, mask_probability: float) -> Objective:
     """The objective of a model family, in terms of its tokenizer."""
     if family == "causal":
-        return Causal(tokenizer.pad_token_id)
+        # GPT-2's tokenizer has no padding token; what stands at padding is never attended to.
+        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        return Causal(pad)
     special = frozenset(tokenizer.all_special_ids)
     return Masked(mask_probability, tokenizer.pad_token_id, tokenizer.mask_token_id, len(tokenizer), special)
 
 
-def loss_function(model: Any) -> Callable[[Batch], torch.Tensor]:
-    """Mean cross-entropy (nats) at a batch's read positions, with the vocabulary head run only there.
+@dataclass(frozen=True)
+class Reading:
+    """What a model makes of a batch.
+
+    Attributes:
+        logits: [reads, vocabulary], at the positions where it is read.
+        hidden: [sequences, length, width], the last hidden states of every position.
+    """
+
+    logits: torch.Tensor
+    hidden: torch.Tensor
+
+
+def read(model: Any, batch: Batch) -> Reading:
+    """Run a model on a batch, its vocabulary head only at the read positions.
 
     The head gets the read rows in place of all, through a hook on the model's encoder, so this
     serves any transformers language model whose head works on each position alone.
     """
-    current: list[Batch] = []
+    kept: list[torch.Tensor] = []
 
     def keep_read_rows(module: Any, args: Any, output: Any) -> Any:
         hidden = output.last_hidden_state
-        output.last_hidden_state = hidden.reshape(-1, hidden.shape[-1])[current[0].reads].unsqueeze(0)
+        kept.append(hidden)
+        output.last_hidden_state = hidden.reshape(-1, hidden.shape[-1])[batch.reads].unsqueeze(0)
         return output
 
-    model.base_model.register_forward_hook(keep_read_rows)
+    whole = bool(batch.attention.all())
+    handle = model.base_model.register_forward_hook(keep_read_rows)
+    try:
+        logits = model(input_ids=batch.ids, attention_mask=None if whole else batch.attention).logits
+    finally:
+        handle.remove()
+    return Reading(logits[0], kept[0])
+
+
+def loss_function(model: Any) -> Callable[[Batch], torch.Tensor]:
+    """Mean cross-entropy (nats) of a model at a batch's read positions."""
 
     def loss(batch: Batch) -> torch.Tensor:
-        current[:] = [batch]
-        whole = bool(batch.attention.all())
-        logits = model(input_ids=batch.ids, attention_mask=None if whole else batch.attention).logits
-        return functional.cross_entropy(logits[0].float(), batch.targets)
+        return functional.cross_entropy(read(model, batch).logits.float(), batch.targets)
 
     return loss
 

@@ -17,34 +17,33 @@ STATE = "state.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def save_state(work: Path, model: Any, optimizer: torch.optim.Optimizer, step: int, tokens: int) -> None:
-    """Write what training needs to go on after ``step`` steps and ``tokens`` tokens."""
+def save_state(work: Path, model: Any, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
+    """Write what training needs to go on from here; ``facts`` has the number of steps done under ``step``."""
     tensors = {f"{kind}:{name}": tensor for kind, name, tensor in _tensors(model, optimizer)}
-    progress = json.dumps({"step": step, "tokens": tokens}, sort_keys=True)
     with atomic_path(work / STATE) as temporary:
-        save_file(tensors, temporary, metadata={"progress": progress})
+        save_file(tensors, temporary, metadata={"facts": json.dumps(facts, sort_keys=True)})
 
 
-def load_state(work: Path, model: Any, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
+def load_state(work: Path, model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
     """Put a saved state back into a model and its AdamW optimizer.
 
     Returns:
-        Steps done and tokens seen; zeros where there is no saved state.
+        The facts saved with it; None where there is no saved state.
     """
     path = work / STATE
     if not path.is_file():
-        return 0, 0
+        return None
     with safe_open(path, "pt") as stored:
-        progress = json.loads(stored.metadata()["progress"])
+        facts: dict[str, Any] = json.loads(stored.metadata()["facts"])
         for parameter in model.parameters():
             optimizer.state[parameter] = {
-                "step": torch.tensor(float(progress["step"])),
+                "step": torch.tensor(float(facts["step"])),
                 **{moment: torch.empty_like(parameter) for moment in _MOMENTS},
             }
         with torch.no_grad():
             for kind, name, tensor in _tensors(model, optimizer):
                 tensor.copy_(stored.get_tensor(f"{kind}:{name}"))
-    return progress["step"], progress["tokens"]
+    return facts
 
 
 def _tensors(model: Any, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, str, torch.Tensor]]:

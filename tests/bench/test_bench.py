@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from stages.bench import __main__ as command
-from stages.bench import measure, subjects
+from stages.bench import compressing, measure, subjects
+from stages.bench.goals import goals
 from stages.bench.measure import Effort, sample
 from stages.bench.subjects import Subject, build
 from stages.bench.work import needed
@@ -17,6 +18,10 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "in
         "max_position_embeddings": 64}  # fmt: skip
 TEXTS = ["she is a nurse", "he is a nurse", "this is Amy", "this is John", "people are kind"]
 LAYER = 4 * 16 * 16 + 2 * 16 * 32  # weights
+
+
+COMPRESSION = {"model": "tiny", "method": "wanda", "seconds": 1.0, "against": "torch", "against_seconds": 2.0,
+               "ratio": 0.5, "goal": 1.5, "holds": True}
 
 
 def row(*queries, sequence=()):
@@ -69,7 +74,10 @@ def data(tmp_path):
 def test_what_is_written(data, tmp_path, monkeypatch, capsys):
     tiny = (Subject("tiny-bert", "bert", "masked", TINY), Subject("tiny-neox", "gpt_neox", "causal", TINY))
     monkeypatch.setattr(subjects, "SUBJECTS", tiny)
-    monkeypatch.setattr(measure, "QUICK", Effort(repeats=1, slow_rows=4, engine_rows=8, growth_rows=1))
+    monkeypatch.setattr(measure, "QUICK", Effort(
+        repeats=1, slow_rows=4, engine_rows=8, growth_rows=1, agreement_rows={"fp32": 8, "int8": 8}, exact_rows=2,
+        stage_rows=8))
+    monkeypatch.setattr(compressing, "compare_methods", lambda quick, threads: [COMPRESSION])
     out = tmp_path / "bench.json"
     monkeypatch.setattr(sys, "argv", ["bench", "--quick", "--data", str(data), "--out", str(out)])
     command.main()
@@ -80,13 +88,36 @@ def test_what_is_written(data, tmp_path, monkeypatch, capsys):
     assert all(entry["seconds"] > 0 and entry["rss_bytes"] > 1 << 20 for entry in found["rows"])
     assert {ratio["against"] for ratio in found["ratios"]} == {"batch1", "padded32", "fp32 engine"}
     assert [point["factor"] for point in found["growth"]] == [1, 4, 16] * 4
+    assert [point["ratio"] for point in found["growth"] if point["factor"] == 1] == [1.0] * 4
+    assert len(found["agreement"]) == 2 * 2 * 3
+    assert all(entry["off"] == 0 and not entry["unequal"] for entry in found["agreement"])
+    assert {entry["stage"]: entry["torch"] for entry in found["stages"]} == {"measure": False, "compare": False}
+    (memory,) = found["memory"]
+    assert memory["model_bytes"] < memory["rss_bytes"] < memory["limit_bytes"]
+    assert found["compression"] == [COMPRESSION]
+    checked = {entry["goal"] for entry in found["goals"]}
+    assert "tiny-bert fp32 crows_pairs: difference to float64" in checked
+    assert "stages.measure of one model, seconds" in checked
     assert "engine against" in capsys.readouterr().out
+
+
+def test_goals_that_are_missed_say_so():
+    result = {key: [] for key in ("rows", "growth", "agreement", "stages", "memory")}
+    result["ratios"] = [{"model": "bert-base", "precision": "fp32", "against": "batch1", "all": 9.9}]
+    result["growth"] = [{"model": "m", "precision": "fp32", "factor": 16, "ratio": 17.0}]
+    slow, linear = goals(result)
+    assert (slow["measured"], slow["at_least"], slow["holds"]) == (9.9, 10.0, False)
+    assert (linear["at_most"], linear["holds"]) == (17.0, True)
 
 
 def test_data_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bench", "--quick"])
     monkeypatch.delenv("BENCHMARK_MIRROR", raising=False)
-    with pytest.raises(DataError, match="set BENCHMARK_MIRROR"):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"make repro SUITE=mini.*set BENCHMARK_MIRROR"):
+        command.main()
+    (tmp_path / "data/raw/mini").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"data/raw/mini: holds neither crows_pairs\.parquet"):
         command.main()
     with pytest.raises(DataError, match=r"holds neither crows_pairs\.parquet nor crows_pairs/"):
         command.bench(tmp_path, quick=True, threads=1)

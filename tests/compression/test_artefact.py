@@ -2,63 +2,20 @@
 
 import json
 import os
-import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
-from stages import compression
 from stages.common.files import sha256_file, sha256_folder
 from stages.compression import Context, parse_variant
 from stages.compression.artefact import open_model
-from stages.compression.pipeline import compress_folder, open_subject
-from stages.compression.runtime import build_module
+from stages.compression.pipeline import compress_folder
 from stages.models.load import load_model
 
 RTN4 = {"method": "round_to_nearest", "bits": 4}
 INT8 = {"method": "int8_dynamic"}
-ROUND_TRIPS = [
-    {"method": "none"}, INT8, RTN4,
-    {"method": "round_to_nearest", "bits": 3, "symmetric": False, "scope": "linear"},
-    {"method": "round_to_nearest", "bits": 8, "activation_bits": 8},
-    {"method": "cast", "dtype": "bfloat16"},
-    {"method": "magnitude", "sparsity": 0.6, "scope": "all"},
-    {"method": "noise", "relative_norm": 0.1},
-    {"method": "random_init"},
-    {"method": "wanda", "sparsity": 0.5, "sequences": 4, "length": 16},
-    {"method": "gptq", "bits": 3, "sequences": 4, "length": 16},
-    {"method": "drop_layers", "count": 1},
-    {"method": "heads", "count": 5, "granularity": "global", "by": "random"},
-    [{"method": "magnitude", "sparsity": 0.5}, {"method": "drop_layers", "layers": [1]}, RTN4, INT8],
-]
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt_neox", "gpt2", "sentence"])
-@pytest.mark.parametrize("variant", ROUND_TRIPS, ids=str)
-def test_an_artefact_loads_without_its_parent_and_is_the_model_just_compressed(
-    kind, variant, save, family, corpus, tmp_path, outputs
-):
-    parent = tmp_path / "parent"
-    save(kind, parent)
-    steps = parse_variant(variant, "variant")
-    subject = open_subject(parent, family[kind])
-    for config in steps:
-        compression.get(config.method).compress(subject, config, Context(0, corpus))
-    for name, facts in subject.modules.items():
-        module = subject.model.get_submodule(name)
-        subject.model.set_submodule(name, build_module(module, facts, subject.forms.get(f"{name}.weight")))
-    target = tmp_path / "artefact"
-    target.mkdir()
-    compress_folder(parent, target, steps, family[kind], Context(0, corpus))
-    shutil.rmtree(parent)
-    opened = open_model(target, family[kind])
-    assert not opened.model.training
-    assert opened.family == family[kind]
-    assert not any(tensor.is_meta for tensor in [*opened.model.parameters(), *opened.model.buffers()])
-    for ours, theirs in zip(outputs(opened.model), outputs(subject.model), strict=True):
-        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("variant", [INT8, RTN4, {"method": "random_init"}], ids=str)

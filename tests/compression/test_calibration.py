@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from stages.common.errors import DataError, MethodError
-from stages.compression import Context
-from stages.compression.calibration import calibration_ids, input_sums, walk_layers
+from stages.common.errors import DataError, MethodError, ParamsError
+from stages.compression import Context, parse_variant
+from stages.compression.calibration import calibration_ids, calibration_inputs
+from stages.compression.layerwise import input_sums, walk_layers
 
 LAST_WORD = 59  # only in the corpus's test split
 
@@ -42,6 +43,36 @@ def test_no_corpus_is_refused(subject, tmp_path):
         calibration_ids(subject("bert"), Context(), 1, 16)
     with pytest.raises(DataError, match="no such file"):
         calibration_ids(subject("bert"), Context(0, tmp_path / "gone.parquet"), 1, 16)
+
+
+def test_a_masked_model_finds_words_masked_as_in_training(subject, corpus):
+    bert, context = subject("bert"), Context(0, corpus)
+    plain = calibration_ids(bert, context, 100, 20)
+    found = calibration_inputs(bert, context, 100, 20, 0.15)
+    hidden = found != plain
+    assert (found[hidden] == 4).all()
+    assert not hidden[:, [0, -1]].any()
+    # 1,800 words at 15%: 270, give or take 15.
+    assert 225 < int(hidden.sum()) < 315
+    assert torch.equal(found, calibration_inputs(bert, context, 100, 20, 0.15))
+    assert torch.equal(plain, calibration_inputs(bert, context, 100, 20, 0.0))
+
+
+@pytest.mark.parametrize("kind", ["gpt_neox", "sentence"])
+def test_others_read_plain_text(kind, subject, corpus):
+    model, context = subject(kind), Context(0, corpus)
+    assert torch.equal(calibration_inputs(model, context, 8, 16, 0.5), calibration_ids(model, context, 8, 16))
+
+
+@pytest.mark.parametrize("variant", [{"method": "wanda", "sparsity": 0.5}, {"method": "gptq", "bits": 3}], ids=str)
+def test_what_is_masked_is_a_setting_that_shows(variant, compress):
+    settings = variant | {"sequences": 8, "length": 16}
+    plain, _ = compress("bert", settings | {"mask_probability": 0.0}, "plain")
+    masked, _ = compress("bert", settings, "masked")
+    assert (plain / "weights.safetensors").read_bytes() != (masked / "weights.safetensors").read_bytes()
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ParamsError, match="mask_probability"):
+            parse_variant(settings | {"mask_probability": share}, "x")
 
 
 def test_inputs_that_are_no_numbers_are_named(subject, corpus):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from stages import compression
 from stages.common.errors import MethodError, ParamsError
 from stages.compression import Context, parse_variant
 from stages.compression.artefact import open_model
-from stages.compression.methods import cast, noise, random_init, round_to_nearest
+from stages.compression.methods import cast, noise, random_init
 
 RTN3 = {"method": "round_to_nearest", "bits": 3, "scope": "linear"}
 
@@ -58,30 +59,84 @@ def test_noise_has_the_norm_that_was_asked_for(subject):
         assert relative(after[name], before[name]) == pytest.approx(0.07, rel=1e-5)
 
 
-def test_noise_like_a_variant_has_the_norm_of_its_change(subject):
-    rounded, noisy = subject("bert"), subject("bert")
+LIKES = [
+    RTN3,
+    {"method": "round_to_nearest", "bits": 4, "scope": "all"},
+    {"method": "round_to_nearest", "bits": 2, "granularity": "group", "group_size": 8, "symmetric": False},
+    {"method": "magnitude", "sparsity": 0.4},
+    {"method": "magnitude", "sparsity": 0.3, "granularity": "global", "scope": "all"},
+    {"method": "wanda", "sparsity": 0.5, "sequences": 4, "length": 16},
+    {"method": "gptq", "bits": 3, "sequences": 4, "length": 16},
+    {"method": "heads", "count": 1, "by": "random"},
+    {"method": "int8_dynamic"},
+    {"method": "dynamic", "embeddings": True},
+    {"method": "dynamic", "embeddings": True, "head": False},
+    {"method": "cast", "dtype": "bfloat16"},
+    [{"method": "magnitude", "sparsity": 0.5}, {"method": "round_to_nearest", "bits": 4}],
+]
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("like", LIKES, ids=str)
+def test_noise_like_a_variant_has_the_norm_of_its_change_in_every_weight(like, kind, subject, corpus):
+    """Both changes are measured anew, weight by weight, ties and copies of tied weights included."""
+    target, noisy, context = subject(kind), subject(kind), Context(3, corpus)
     before = weights(noisy)
-    round_to_nearest.compress(rounded, parse_variant(RTN3, "x")[0], Context())
-    noise.compress(noisy, noise.Config(method="noise", like=RTN3), Context())
-    expected, found = weights(rounded), weights(noisy)
-    changed = {name for name in expected if not torch.equal(expected[name], before[name])}
-    assert "cls.predictions.decoder.weight" in changed  # the tied head, as a copy of its own
-    for name, value in found.items():
-        if name in changed:
-            assert relative(value, before[name]) == pytest.approx(relative(expected[name], before[name]), rel=1e-5)
-            assert not torch.equal(value, expected[name])
+    for step in parse_variant(like, "x"):
+        compression.get(step.method).compress(target, step, context)
+    noise.compress(noisy, noise.Config(method="noise", like=like), context)
+    expected, found = weights(target), weights(noisy)
+    expected |= {name: target.values(name) for name in target.changed}
+    tied = [subject.model.get_input_embeddings().weight is subject.model.get_output_embeddings().weight
+            for subject in (target, noisy)]
+    assert tied[0] == tied[1]
+    for name, old in before.items():
+        if torch.equal(expected[name], old):
+            assert torch.equal(found[name], old), name
         else:
-            assert torch.equal(value, before[name]), name
+            assert relative(found[name], old) == pytest.approx(relative(expected[name], old), rel=1e-4), name
+            assert not torch.equal(found[name], expected[name])
+
+
+def test_noise_like_a_variant_is_drawn_anew_for_every_seed(subject):
+    draws = []
+    for seed in range(3):
+        bert = subject("bert")
+        noise.compress(bert, noise.Config(method="noise", like=RTN3, seed=seed), Context())
+        draws.append(bert.model.get_parameter("bert.encoder.layer.0.output.dense.weight").detach())
+    before = subject("bert").model.get_parameter("bert.encoder.layer.0.output.dense.weight").detach()
+    changes = torch.stack([draw.flatten() - before.flatten() for draw in draws])
+    assert changes.norm(dim=1).tolist() == pytest.approx([float(changes[0].norm())] * 3, rel=1e-5)
+    # Correlation of two independent draws of 1,536: standard error 0.026.
+    assert (torch.corrcoef(changes) - torch.eye(3)).abs().max() < 0.12
+
+
+def test_method_json_spells_like_out_as_the_variants_own_steps(compress):
+    like = [{"method": "magnitude", "sparsity": 0.5}, {"method": "round_to_nearest", "bits": 4}]
+    _, noisy = compress("bert", {"method": "noise", "like": like}, "noisy")
+    _, target = compress("bert", like, "target")
+    assert noisy.steps[0].config["like"] == [step.config for step in target.steps]
+    _, again = compress("bert", noisy.steps[0].config, "again")
+    assert again.steps == noisy.steps
+    assert again.weights_sha256 == noisy.weights_sha256
+
+
+def test_what_method_json_says_of_any_step_can_be_compressed_by_again():
+    variants = [*LIKES, {"method": "drop_layers", "layers": [1]}, {"method": "drop_layers", "count": 1},
+                {"method": "noise", "relative_norm": 0.1}, {"method": "noise", "like": RTN3}]
+    for variant in variants:
+        steps = [step.model_dump(mode="json") for step in parse_variant(variant, "x")]
+        assert [step.model_dump(mode="json") for step in parse_variant(steps, "x")] == steps
 
 
 def test_noise_is_gaussian_and_its_own_for_every_weight_and_seed():
     weight = torch.ones(100, 100)
-    draws = [noise.noise_like(weight, 0.5, seed, name) for seed, name in ((0, "a"), (0, "a"), (1, "a"), (0, "b"))]
+    draws = [noise.noise_of(weight, 50.0, seed, name) for seed, name in ((0, "a"), (0, "a"), (1, "a"), (0, "b"))]
     assert torch.equal(draws[0], draws[1])
     for other in draws[2:]:
         # Correlation of two independent draws of 10,000: standard error 0.01.
         assert abs(float(torch.corrcoef(torch.stack([draws[0].flatten(), other.flatten()]))[0, 1])) < 0.04
-    # ||weight|| = 100, so ||noise|| = 50 and each element has standard deviation 0.5; 68.3% within one.
+    # A norm of 50 over 10,000 elements: each has standard deviation 0.5; 68.3% within one.
     assert float(draws[0].std()) == pytest.approx(0.5, rel=0.02)
     assert float((draws[0].abs() < 0.5).float().mean()) == pytest.approx(0.683, abs=0.015)
 

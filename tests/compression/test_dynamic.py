@@ -80,3 +80,28 @@ def test_embeddings_can_be_included(compress, checkpoints, family):
     assert torch.equal(*heads)
     assert manifest.tensors["cls.predictions.decoder.weight"]["form"] == "int8"
     assert manifest.tensors["bert.embeddings.word_embeddings.weight"]["form"] == "integers"
+
+
+SWITCHES = [{"weights": "channel"}, {"activations": "full"}, {"head": False}, {"embeddings": True}]
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt_neox"])
+@pytest.mark.parametrize("switch", SWITCHES, ids=str)
+def test_each_choice_is_switched_by_itself_and_shows(switch, kind, compress, family, outputs):
+    switched, manifest, _ = opened(compress, kind, family, **switch)
+    plain, before, _ = opened(compress, kind, family)
+    for ours, theirs in zip(outputs(switched), outputs(plain), strict=True):
+        assert not torch.equal(ours, theirs)
+    head = next(name for name, module in plain.named_modules() if module is plain.get_output_embeddings())
+    if "head" in switch:
+        assert set(before.modules) - set(manifest.modules) == {head}
+        assert not isinstance(switched.get_output_embeddings(), DynamicLinear)
+    else:
+        assert set(before.modules) == set(manifest.modules)
+    ranges = {facts["reduce_range"] for facts in manifest.modules.values()}
+    assert ranges == {"activations" not in switch}
+    scales = {manifest.tensors[f"{name}.weight"]["per_channel"] for name in manifest.modules}
+    assert scales == {"weights" in switch}
+    rounded = {name for name, facts in manifest.tensors.items() if facts["form"] == "integers"}
+    embeddings = {f"{name}.weight" for name, module in switched.named_modules() if type(module) is nn.Embedding}
+    assert rounded == (embeddings if "embeddings" in switch else set())

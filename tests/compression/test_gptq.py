@@ -6,7 +6,8 @@ import torch
 
 from stages.common.errors import MethodError, ParamsError
 from stages.compression import Context, parse_variant
-from stages.compression.calibration import calibration_ids, input_sums, walk_layers
+from stages.compression.calibration import calibration_inputs
+from stages.compression.layerwise import input_sums, walk_layers
 from stages.compression.methods import gptq
 from stages.compression.methods.round_to_nearest import Config as Nearest
 from stages.compression.methods.round_to_nearest import round_weight
@@ -95,7 +96,7 @@ def test_every_layer_of_a_model_does_better_than_rounding_to_nearest(kind, subje
     settings = config(bits=3, sequences=16, length=20)
     original = {matrix.name: matrix.get() for matrix in ours.matrices("layers")}
     gptq.compress(ours, settings, context)
-    for visit in walk_layers(ours, calibration_ids(ours, context, 16, 20)):
+    for visit in walk_layers(ours, calibration_inputs(ours, context, 16, 20, 0.15)):
         for name, hessian in input_sums(visit, lambda inputs: inputs.T @ inputs).items():
             matrix = next(matrix for matrix in visit.matrices if matrix.name == name)
             weight = original[name]
@@ -121,3 +122,10 @@ def test_a_group_that_does_not_divide_a_row_is_refused():
     weight, hessian, _ = problem(4, 20)
     with pytest.raises(MethodError, match="w: groups of 8 do not divide its rows of 20"):
         gptq.round_with_feedback(weight, hessian, config(granularity="group", group_size=8), "w")
+
+
+def test_inputs_too_alike_for_the_damping_are_refused():
+    weight, inputs = torch.randn(4, 20), torch.ones(50, 20)
+    with pytest.raises(MethodError, match=r"w: its inputs .* too alike for a damping of 1e-18.*raise damping"):
+        gptq.round_with_feedback(weight, inputs.T @ inputs, config(damping=1e-18), "w")
+    assert gptq.round_with_feedback(weight, inputs.T @ inputs, config(), "w")[0].shape == (4, 20)

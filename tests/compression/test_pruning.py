@@ -7,6 +7,7 @@ from torch.nn.utils import prune
 
 from stages.common.errors import MethodError, ParamsError
 from stages.compression import Context, parse_variant
+from stages.compression.drawing import generator
 from stages.compression.methods import magnitude, random_prune, semi_structured, wanda
 from stages.compression.pruning import lowest, lowest_in_rows, prune_count
 
@@ -72,6 +73,15 @@ def test_random_prune_is_a_seeded_lot(subject):
     assert sum(shared) / len(shared) == pytest.approx(0.09, abs=0.01)
 
 
+def test_random_prune_is_torchs_pruning_by_the_ranks_of_the_lot(subject):
+    ours, reference = pruned(subject("bert"), random_prune, sparsity=0.3, seed=4), subject("bert").model
+    for name, linear in linears(reference).items():
+        lots = torch.rand(linear.weight.shape, generator=generator(4, f"{name}.weight")).numpy()
+        kept = lots.ravel().argsort().argsort() >= round(0.3 * lots.size)
+        prune.custom_from_mask(linear, "weight", torch.from_numpy(kept).view(linear.weight.shape))
+        assert torch.equal(ours.get_submodule(name).weight, linear.weight), name
+
+
 def test_suite_seed_and_own_seed_both_count(subject):
     draws = []
     for suite, own in ((0, 0), (1, 0), (0, 1)):
@@ -110,12 +120,12 @@ def test_wanda_by_hand():
 @pytest.mark.parametrize("block", [None, 4])
 def test_wanda_is_a_slow_walk_through_the_whole_model(kind, block, subject, corpus):
     """Reference: for each layer, run the whole model (layers below pruned already) and look at the inputs."""
-    from stages.compression.calibration import calibration_ids
+    from stages.compression.calibration import calibration_inputs
 
     ours, reference = subject(kind), subject(kind)
     context = Context(5, corpus)
     wanda.compress(ours, config(wanda, sparsity=0.5, block=block, sequences=20, length=16), context)
-    ids = calibration_ids(reference, context, 20, 16)
+    ids = calibration_inputs(reference, context, 20, 16, 0.15)
     _, layers = reference.layers()
     for layer in layers:
         squares = {}

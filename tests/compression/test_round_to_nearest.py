@@ -155,6 +155,25 @@ def test_activations_are_rounded_when_opened(compress):
     assert not any(name.startswith("embed_out") for name in wrapped)
 
 
+@pytest.mark.parametrize(("bits", "activation_bits"), [(8, 16), (8, 8), (6, 6), (4, 4)])
+@pytest.mark.parametrize("kind", ["bert", "gpt_neox"])
+def test_weights_and_activations_rounded_together(bits, activation_bits, kind, compress, subject, family, outputs):
+    """Reference: the architecture's own modules, with numpy's rounding of weights beforehand and of inputs in hooks."""
+    folder, _ = compress(kind, {"method": "round_to_nearest", "bits": bits, "activation_bits": activation_bits})
+    model = subject(kind).model
+
+    def round_inputs(module, args):
+        flat = args[0].reshape(-1, args[0].shape[-1])
+        return (reference(flat, activation_bits, "channel", None, False).view(args[0].shape),)
+
+    for matrix in subject(kind).matrices("layers"):
+        module = model.get_submodule(matrix.module_name)
+        module.weight.data = reference(module.weight.detach(), bits, "channel", None, True)
+        module.register_forward_pre_hook(round_inputs)
+    for ours, theirs in zip(outputs(open_model(folder, family[kind]).model), outputs(model), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_block_of_zeros():
     assert Grid.of(torch.zeros(1, 4), 4, True).scale.tolist() == [[1.0]]
     assert Grid.of(torch.zeros(1, 4), 4, False).zero.tolist() == [[0.0]]

@@ -50,7 +50,7 @@ def test_layers_that_cannot_go_are_refused(settings, message):
 
 
 @pytest.mark.parametrize("settings", [{}, {"count": 1, "layers": [0]}, {"layers": []}, {"layers": [2, 1]},
-                                      {"layers": [-1]}, {"layers": [1], "which": "top"}, {"count": 0}])
+                                      {"layers": [-1]}, {"layers": [1], "which": "bottom"}, {"count": 0}])
 def test_drop_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ParamsError, match=r"variants\.x: "):
         parse_variant({"method": "drop_layers"} | settings, "variants.x")
@@ -176,3 +176,10 @@ def test_a_head_that_is_cut_off_says_nothing(by, kind, compress, checkpoints, fa
 def test_a_sentence_encoders_heads_are_not_judged_by_a_loss(compress):
     with pytest.raises(MethodError, match=r"no loss to judge its heads by.*by: random"):
         compress("sentence", {"method": "heads", "count": 1, "length": 18, "sequences": 2})
+
+
+def test_a_loss_that_is_no_number_is_refused(subject, corpus):
+    bert = subject("bert")
+    bert.model.get_parameter("cls.predictions.bias").data[7] = torch.nan
+    with pytest.raises(MethodError, match="its loss on the calibration texts is NaN or infinite"):
+        heads.compress(bert, heads.Config(method="heads", count=1, sequences=2, length=18), Context(0, corpus))

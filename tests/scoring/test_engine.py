@@ -1,5 +1,6 @@
 """The engine against the model's own forward pass over one sequence at a time."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -53,6 +54,13 @@ def test_every_architecture_gives_its_own_numbers(architecture, family):
 
 
 @pytest.mark.parametrize(("architecture", "family"), PACKED)
+def test_reading_few_positions_leaves_out_work_and_changes_nothing(architecture, family):
+    loaded = make(architecture, family)
+    queries = [Query((5, 6, 7, 8, 9, 10), (1, 3), (7, 5)), Query((11, 12, 13, 14, 15, 16, 17, 18), (4,), (20,))]
+    assert_answers(loaded, queries, Scorer(loaded).read(queries), 5e-5)
+
+
+@pytest.mark.parametrize(("architecture", "family"), PACKED)
 def test_packed_architectures(architecture, family):
     assert isinstance(Scorer(make(architecture, family))._runner, PackedRunner)
 
@@ -98,27 +106,22 @@ def test_int8_that_cannot_be_packed_is_run_one_by_one():
 @pytest.mark.parametrize(("architecture", "family"), [("bert", "masked"), ("gpt_neox", "causal")])
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
-def test_neighbours_budget_and_order_change_nothing(architecture, family, quantized, data):
+def test_neighbours_budget_order_threads_and_repeats_change_nothing(architecture, family, quantized, data):
     loaded = (make_int8 if quantized else make)(architecture, family)
     queries = queries_for(family)
     whole = Scorer(loaded).read(queries)
     chosen = data.draw(st.lists(st.integers(0, len(queries) - 1), min_size=1, max_size=30))
-    budget = data.draw(st.integers(1, 500))
-    answers = Scorer(loaded, token_budget=budget).read([queries[k] for k in chosen])
-    for k, answer in zip(chosen, answers, strict=True):
-        np.testing.assert_allclose(answer.logprobs, whole[k].logprobs, atol=INT8 if quantized else FP32, rtol=0)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_change_nothing(threads):
-    before = torch.get_num_threads()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(data.draw(st.integers(1, 3)))
     try:
-        torch.set_num_threads(threads)
-        for loaded in (make("bert", "masked"), make_int8("bert", "masked")):
-            queries = queries_for("masked", count=12)
-            assert_answers(loaded, queries, Scorer(loaded).read(queries), FP32)
+        scorer = Scorer(loaded, token_budget=data.draw(st.integers(1, 500)))
+        answers, again = (scorer.read([queries[k] for k in chosen]) for _ in range(2))
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+    for k, answer, repeated in zip(chosen, answers, again, strict=True):
+        np.testing.assert_allclose(answer.logprobs, whole[k].logprobs, atol=INT8 if quantized else FP32, rtol=0)
+        np.testing.assert_allclose(answer.entropies, whole[k].entropies, atol=INT8 if quantized else FP32, rtol=0)
+        assert np.array_equal(answer.logprobs, repeated.logprobs)
 
 
 def test_repeated_runs_give_the_same_bits():
@@ -133,6 +136,54 @@ def test_the_model_is_left_as_it_was(bert):
     Scorer(bert).read([query])
     assert bert.model.config._attn_implementation == "sdpa"
     assert bert.model(input_ids=torch.tensor([query.ids])).logits.shape == (1, 3, VOCABULARY)
+
+
+@pytest.mark.parametrize("maker", [make, make_int8])
+@pytest.mark.parametrize(("architecture", "family"), [("bert", "masked"), ("gpt_neox", "causal"), ("bloom", "causal")])
+def test_a_scorer_that_consumes_its_model_gives_the_same_bits(architecture, family, maker):
+    queries = queries_for(family)
+    expected = Scorer(maker(architecture, family)).read(queries)
+    taken = maker(architecture, family)
+    taken = dataclasses.replace(taken, model=copy.deepcopy(taken.model))
+    scorer = Scorer(taken, consume=True)
+    assert isinstance(scorer._runner, GroupedRunner) or not list(taken.model.parameters())
+    for one, two in zip(scorer.read(queries), expected, strict=True):
+        assert np.array_equal(one.logprobs, two.logprobs)
+        assert np.array_equal(one.entropies, two.entropies)
+
+
+@pytest.mark.parametrize(("architecture", "family"), [("bert", "masked"), ("gpt_neox", "causal"), ("bloom", "causal")])
+def test_bfloat16_is_close_and_another_number(architecture, family):
+    loaded = make(architecture, family)
+    queries = queries_for(family)
+    exact = np.concatenate([answer.logprobs for answer in Scorer(loaded).read(queries)])
+    scorer = Scorer(loaded, dtype="bfloat16")
+    found = np.concatenate([answer.logprobs for answer in scorer.read(queries)])
+    assert 1e-4 < np.abs(found - exact).mean() < 0.05
+    assert np.isfinite(scorer.embed([(3, 4, 5)])).all()
+    assert {tensor.dtype for tensor in loaded.model.parameters()} == {torch.float32}
+    with pytest.raises(ModelError, match="int8 layers compute with float32 activations"):
+        Scorer(make_int8(architecture, family), dtype="bfloat16")
+    with pytest.raises(ModelError, match="unknown dtype 'float16'"):
+        Scorer(loaded, dtype="float16")
+
+
+@pytest.mark.parametrize(("text", "ids"), [("she", (4,)), ("she is ☃ ҉", (4, 5, 2, 2)), ("☃", (2,))])
+def test_one_token_and_unknown_characters(bert, text, ids):
+    assert bert.encoder.encode(text) == ids
+    query = Query(ids, (len(ids) - 1,), (6,))
+    assert_answers(bert, [query], Scorer(bert).read([query]), FP32)
+
+
+def test_texts_that_cannot_be_scored_are_refused_and_not_cut(bert):
+    assert bert.encoder.encode("") == ()
+    with pytest.raises(ModelError, match="no tokens"):
+        Scorer(bert).embed([bert.encoder.encode("")])
+    with pytest.raises(ModelError, match="text of 65 tokens, but the model reads 64"):
+        bert.encoder.encode("she " * 65)
+    small = dataclasses.replace(bert.encoder, vocabulary=7)
+    with pytest.raises(ModelError, match="token id 7 of 'a nurse' is outside the model's vocabulary of 7"):
+        small.encode("a nurse")
 
 
 def test_thousands_of_duplicates_are_one_forward_pass(bert):

@@ -19,8 +19,9 @@ def test_two_blocks_by_hand():
     np.testing.assert_allclose(entropy, 1.75 * np.log(2), rtol=1e-6)
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("scale", [0.01, 1, 30])
-def test_against_float64(monkeypatch, scale):
+def test_against_float64(monkeypatch, scale, packed):
     monkeypatch.setattr(head, "BLOCK", 37)
     monkeypatch.setattr(head, "ROWS", 5)
     generator = torch.Generator().manual_seed(0)
@@ -29,7 +30,10 @@ def test_against_float64(monkeypatch, scale):
     features = torch.randn(12, 16, generator=generator)
     plan = Plan.of([Query(tuple(range(12)), tuple(range(12)), tuple(range(0, 120, 10)))])
     values = Values(plan)
-    Head(weight, bias).read(values, np.arange(12), features, np.arange(12))
+    whole_head = Head(weight, bias)
+    if packed:
+        whole_head.pack()
+    whole_head.read(values, np.arange(12), features, np.arange(12))
     exact = (features.double() @ weight.double().T + bias.double()).log_softmax(dim=1)
     tolerance = 1e-6 * max(1, 4 * scale)
     answer = values.answers()[0]

@@ -7,6 +7,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from stages.models.load import describe
@@ -36,8 +37,10 @@ _CLASSES = {
 
 def tokenizer():
     words = {word: i for i, word in enumerate(["[PAD]", "[MASK]", "[UNK]", "he", "she", "is", "a", "nurse"])}
+    model = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    model.pre_tokenizer = Whitespace()
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(WordLevel(words, unk_token="[UNK]")),
+        tokenizer_object=model,
         mask_token="[MASK]", pad_token="[PAD]", unk_token="[UNK]",
     )  # fmt: skip
 

@@ -19,9 +19,9 @@ def trained(steps):
 
 def test_state_comes_back_to_the_bit(tmp_path):
     model, optimizer = trained(3)
-    save_state(tmp_path, model, optimizer, 3, 9)
+    save_state(tmp_path, model, optimizer, {"step": 3, "tokens_seen": 9})
     other, empty = trained(0)
-    assert load_state(tmp_path, other, empty) == (3, 9)
+    assert load_state(tmp_path, other, empty) == {"step": 3, "tokens_seen": 9}
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two)
         for key in ("exp_avg", "exp_avg_sq", "step"):
@@ -31,13 +31,13 @@ def test_state_comes_back_to_the_bit(tmp_path):
 
 def test_no_state_is_a_beginning(tmp_path):
     model, optimizer = trained(0)
-    assert load_state(tmp_path, model, optimizer) == (0, 0)
+    assert load_state(tmp_path, model, optimizer) is None
     assert not optimizer.state
 
 
 def test_state_does_not_alias_what_was_saved(tmp_path):
     model, optimizer = trained(1)
-    save_state(tmp_path, model, optimizer, 1, 3)
+    save_state(tmp_path, model, optimizer, {"step": 1})
     before = (tmp_path / STATE).read_bytes()
     load_state(tmp_path, model, optimizer)
     model(input_ids=torch.tensor([[1, 2, 3]])).logits.sum().backward()
@@ -47,7 +47,7 @@ def test_state_does_not_alias_what_was_saved(tmp_path):
 
 
 def test_a_state_of_another_model_is_not_taken(tmp_path):
-    save_state(tmp_path, *trained(1), 1, 3)
+    save_state(tmp_path, *trained(1), {"step": 1})
     other = make_model("masked", 41)
     with pytest.raises(RuntimeError, match="size"):
         load_state(tmp_path, other, torch.optim.AdamW(other.parameters()))

@@ -31,7 +31,7 @@ class Config(MethodConfig):
         if (self.count is None) == (self.layers is None):
             raise ValueError("give exactly one of 'count' and 'layers'")
         if self.layers is not None:
-            if "which" in self.model_fields_set:
+            if self.which != "top":
                 raise ValueError("which belongs to count")
             if list(self.layers) != sorted(set(self.layers)) or not self.layers or self.layers[0] < 0:
                 raise ValueError("layers must rise, from 0")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from stages.common.errors import MethodError
 from stages.compression import Context, MethodConfig
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from stages.compression.rounding import Grid, Integers
     from stages.compression.subject import Subject
 
-VERSION = 1
+VERSION = 2
 _COLUMNS_AT_ONCE = 128
 
 
@@ -39,6 +40,8 @@ class Config(MethodConfig):
     """Calibration texts."""
     length: int = Field(default=128, ge=2)
     """Tokens in each."""
+    mask_probability: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the words that a masked model finds masked, as in training; others read plain text."""
 
     @model_validator(mode="after")
     def _group(self) -> Config:
@@ -47,12 +50,16 @@ class Config(MethodConfig):
         return self
 
 
-def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
+def inverse_factor(hessian: Tensor, damping: float, name: str) -> Tensor:
     """Upper Cholesky factor of the inverse of a damped Hessian, float32 of shape [in, in].
 
     Args:
         hessian: Sum of x x^T over the calibration tokens, of shape [in, in].
         damping: Share of the mean diagonal to add to it.
+        name: Of the weight, for the error message.
+
+    Raises:
+        MethodError: The damped Hessian has no inverse in float64.
     """
     import torch
 
@@ -61,8 +68,12 @@ def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
     # An input that was never active: any positive number, it stands alone.
     diagonal[diagonal == 0] = 1.0
     diagonal += damping * diagonal.mean()
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    return torch.linalg.cholesky(inverse, upper=True).float()
+    try:
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+        return torch.linalg.cholesky(inverse, upper=True).float()
+    except torch.linalg.LinAlgError:
+        raise MethodError(f"its inputs on the calibration texts are too alike for a damping of {damping}", where=name,
+                          fix="raise damping, or calibrate on more tokens") from None
 
 
 def round_with_feedback(weight: Tensor, hessian: Tensor, config: Config, name: str) -> tuple[Tensor, Grid]:
@@ -78,7 +89,7 @@ def round_with_feedback(weight: Tensor, hessian: Tensor, config: Config, name: s
         float32 integers of shape [out, in], and the grid with one block a row or group.
 
     Raises:
-        MethodError: The group size does not divide a row.
+        MethodError: The group size does not divide a row, or see ``inverse_factor``.
     """
     import torch
 
@@ -87,7 +98,7 @@ def round_with_feedback(weight: Tensor, hessian: Tensor, config: Config, name: s
     rows, columns = weight.shape
     blocks_of(weight, config.granularity, config.group_size, name)  # refuses a group that does not fit
     size = config.group_size or columns
-    factor = inverse_factor(hessian, config.damping)
+    factor = inverse_factor(hessian, config.damping, name)
     rest, integers = weight.clone(), torch.empty_like(weight)
     grids: list[Grid] = []
     for start in range(0, columns, _COLUMNS_AT_ONCE):
@@ -114,11 +125,14 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     """Round the matrices of the transformer's layers.
 
     Raises:
-        MethodError: See ``round_with_feedback``, and ``stages.compression.calibration``.
+        MethodError: See ``round_with_feedback``, ``stages.compression.calibration`` and
+            ``stages.compression.layerwise``.
     """
-    from stages.compression.calibration import calibration_ids, input_sums, walk_layers
+    from stages.compression.calibration import calibration_inputs
+    from stages.compression.layerwise import input_sums, walk_layers
 
-    for visit in walk_layers(subject, calibration_ids(subject, context, config.sequences, config.length)):
+    ids = calibration_inputs(subject, context, config.sequences, config.length, config.mask_probability)
+    for visit in walk_layers(subject, ids):
         hessians = input_sums(visit, lambda inputs: inputs.T @ inputs)
         for matrix in visit.matrices:
             form = best_of_both(matrix.get(), hessians[matrix.name], config, matrix.name, matrix.transposed)

@@ -84,5 +84,5 @@ def quantize_linears(
         source = subject.untie(linear)
         values, scale = quantize_weight(linear.weight.detach(), per_channel)
         form = DerivedInt8(source, values, scale) if source and derive else Int8(values, scale)
-        subject.store(f"{name}.weight", form)
+        subject.store(f"{name}.weight", form, forget=True)
         subject.modules[name] = {"kind": "int8_dynamic", "engine": engine, "reduce_range": reduce_range}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from stages import compression
 from stages.common.errors import MethodError, ParamsError
@@ -38,7 +39,7 @@ class Config(MethodConfig):
         if (self.like is None) == (self.relative_norm is None):
             raise ValueError("give exactly one of 'like' and 'relative_norm'")
         if self.like is not None:
-            if "scope" in self.model_fields_set:
+            if self.scope != "layers":
                 raise ValueError("scope belongs to relative_norm; 'like' has its own")
             try:
                 compression.parse_variant(self.like, "like")
@@ -46,15 +47,22 @@ class Config(MethodConfig):
                 raise ValueError(str(error)) from None
         return self
 
+    @field_serializer("like", when_used="json")
+    def _spelled_out(self, like: Any) -> Any:
+        """As ``method.json`` records the steps of the variant itself: a list, every setting said."""
+        if like is None:
+            return None
+        return [step.model_dump(mode="json") for step in compression.parse_variant(like, "like")]
 
-def noise_like(weight: Tensor, relative_norm: float, seed: int, name: str) -> Tensor:
-    """Gaussian noise whose Frobenius norm is ``relative_norm`` times that of ``weight``, of its shape."""
+
+def noise_of(weight: Tensor, norm: float, seed: int, name: str) -> Tensor:
+    """Gaussian noise of a given Frobenius norm and of the shape of ``weight``."""
     import torch
 
     from stages.compression.drawing import generator
 
     noise = torch.randn(weight.shape, generator=generator(seed, name))
-    return noise * float(relative_norm * weight.double().norm() / noise.double().norm())
+    return noise * float(norm / noise.double().norm())
 
 
 def compress(subject: Subject, config: Config, context: Context) -> None:
@@ -63,36 +71,49 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     Raises:
         MethodError: ``like`` changes the model's shape, or no weight at all.
     """
+    seed = context.seed + config.seed
     if config.relative_norm is not None:
         for matrix in subject.matrices(config.scope):
-            _perturb(subject, matrix.name, config.relative_norm, context.seed + config.seed)
+            _perturb(subject, matrix.name, config.relative_norm * float(matrix.get().double().norm()), seed)
         return
-    norms = _norms_of(subject, config.like, context)
-    for name, norm in norms.items():
-        subject.untie(subject.model.get_submodule(name.rpartition(".")[0]))
-        _perturb(subject, name, norm, context.seed + config.seed)
-
-
-def _perturb(subject: Subject, name: str, relative_norm: float, seed: int) -> None:
-    weight = subject.model.get_parameter(name).detach()
-    subject.assign(name, weight + noise_like(weight, relative_norm, seed, name))
-
-
-def _norms_of(subject: Subject, like: Any, context: Context) -> dict[str, float]:
-    """Relative norm of what a variant changes in each weight, by parameter name."""
     shadow = copy.deepcopy(subject)
-    for step in compression.parse_variant(like, "like"):
+    for step in compression.parse_variant(config.like, "like"):
         compression.get(step.method).compress(shadow, step, context)
+    norms = _norms_of(subject, shadow)
+    shared, still_shared = _shared(subject), _shared(shadow)
+    for name, norm in norms.items():
+        if name in shared - still_shared:
+            subject.untie(subject.model.get_submodule(name.rpartition(".")[0]))
+        _perturb(subject, name, norm, seed)
+
+
+def _perturb(subject: Subject, name: str, norm: float, seed: int) -> None:
+    weight = subject.model.get_parameter(name).detach()
+    subject.assign(name, weight + noise_of(weight, norm, seed, name))
+
+
+def _norms_of(subject: Subject, shadow: Subject) -> dict[str, float]:
+    """Norm of the change of each weight that was changed in a subject's copy, by parameter name.
+
+    Raises:
+        MethodError: The copy has parameters of other shapes, or the same values.
+    """
     before = dict(subject.model.named_parameters(remove_duplicate=False))
     after = dict(shadow.model.named_parameters(remove_duplicate=False))
     if {name: value.shape for name, value in before.items()} != {name: value.shape for name, value in after.items()}:
         raise MethodError("'like' changes the model's shape, so its change has no norm", where=subject.folder)
     norms = {}
     for name in sorted(shadow.changed):
-        own = before[name].detach().double()
-        norm = float((after[name].detach().double() - own).norm())
+        norm = float((shadow.values(name).double() - before[name].detach().double()).norm())
         if norm > 0:
-            norms[name] = norm / float(own.norm())
+            norms[name] = norm
     if not norms:
         raise MethodError("'like' changes no weight of this model", where=subject.folder)
     return norms
+
+
+def _shared(subject: Subject) -> set[str]:
+    """Names of the parameters that go by more than one name."""
+    named = list(subject.model.named_parameters(remove_duplicate=False))
+    owners = Counter(id(parameter) for _, parameter in named)
+    return {name for name, parameter in named if owners[id(parameter)] > 1}

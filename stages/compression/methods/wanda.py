@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from stages.compression.subject import Subject
 
-VERSION = 1
+VERSION = 2
 
 
 class Config(MethodConfig):
@@ -32,6 +32,8 @@ class Config(MethodConfig):
     """Calibration texts."""
     length: int = Field(default=128, ge=2)
     """Tokens in each."""
+    mask_probability: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the words that a masked model finds masked, as in training; others read plain text."""
 
     @model_validator(mode="after")
     def _whole(self) -> Config:
@@ -68,11 +70,13 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     """Prune the matrices of the transformer's layers.
 
     Raises:
-        MethodError: See ``mask``, and ``stages.compression.calibration``.
+        MethodError: See ``mask``, ``stages.compression.calibration`` and ``stages.compression.layerwise``.
     """
-    from stages.compression.calibration import calibration_ids, input_sums, walk_layers
+    from stages.compression.calibration import calibration_inputs
+    from stages.compression.layerwise import input_sums, walk_layers
 
-    for visit in walk_layers(subject, calibration_ids(subject, context, config.sequences, config.length)):
+    ids = calibration_inputs(subject, context, config.sequences, config.length, config.mask_probability)
+    for visit in walk_layers(subject, ids):
         squares = input_sums(visit, lambda inputs: inputs.square().sum(dim=0))
         for matrix in visit.matrices:
             weight = matrix.get()

@@ -1,0 +1,75 @@
+"""What the sizes in method.json say, counted by hand, and the bytes on disk, on layers of BERT-base's size."""
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import BertConfig, BertForMaskedLM
+
+from stages.compression import Context, parse_variant
+from stages.compression.pipeline import compress_folder
+
+HIDDEN, INNER, VOCABULARY, POSITIONS = 768, 3072, 60, 8
+QUANTIZED = 4 * HIDDEN * HIDDEN + 2 * HIDDEN * INNER
+NORMS_AND_BIASES = 4 * HIDDEN + INNER + HIDDEN + 4 * HIDDEN  # of the layer
+HEAD = HIDDEN * HIDDEN + HIDDEN + 2 * HIDDEN + VOCABULARY
+EMBEDDINGS = (VOCABULARY + POSITIONS + 2) * HIDDEN + 2 * HIDDEN
+OTHERS = NORMS_AND_BIASES + HEAD + EMBEDDINGS
+
+
+@pytest.fixture
+def stored(save_wide, tmp_path):
+    """Compress one layer as wide as BERT-base's: gives the sizes, and the bytes on disk of what was compressed."""
+    (tmp_path / "artefact").mkdir()
+
+    def run(**variant):
+        steps = parse_variant(variant, "x")
+        manifest = compress_folder(save_wide, tmp_path / "artefact", steps, "masked", Context())
+        found = 0
+        with safe_open(tmp_path / "artefact" / "weights.safetensors", "pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                if name.rpartition(".")[0] in manifest.tensors:
+                    found += file.get_tensor(name).nbytes
+        return manifest.sizes, found
+
+    return run
+
+
+@pytest.fixture
+def save_wide(save, tmp_path):
+    """Folder of a model with one layer of BERT-base's width."""
+    folder = tmp_path / "wide"
+    save("bert", folder)  # for its tokenizer
+    torch.manual_seed(0)
+    BertForMaskedLM(BertConfig(
+        vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, num_hidden_layers=1)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 4 / 16 + 32 / 16 / 3072 / 4 + 3 * 32 / 16 / 768 / 4),
+        ({"granularity": "tensor"}, 4 / 16),
+        ({"granularity": "group", "group_size": 64}, 4.5 / 16),
+        ({"granularity": "group", "group_size": 64, "symmetric": False}, (4.5 + 4 / 64) / 16),
+        ({"granularity": "group", "group_size": 128}, 4.25 / 16),
+    ],
+    ids=str,
+)
+def test_four_bits_take_at_most_three_tenths_of_float16(settings, share, stored):
+    sizes, found = stored(method="round_to_nearest", bits=4, **settings)
+    assert found / (2 * QUANTIZED) == pytest.approx(share, rel=2e-3)
+    assert found <= 0.30 * 2 * QUANTIZED
+    assert sizes.logical_bits == 8 * found + 32 * OTHERS
+    assert sizes.compressed_parameters == QUANTIZED
+    assert sizes.parameters == sizes.parent_parameters == QUANTIZED + OTHERS
+    # What safetensors adds: names, shapes and offsets.
+    assert 0 < sizes.stored_bytes - (found + 4 * OTHERS) < 8000
+
+
+def test_half_of_the_weights_take_half_the_bytes_and_one_bit_each(stored):
+    sizes, found = stored(method="magnitude", sparsity=0.5)
+    assert found == QUANTIZED // 2 * 4 + QUANTIZED // 8
+    assert sizes.logical_bits == 8 * found + 32 * OTHERS
+    assert sizes.zeros >= QUANTIZED // 2
+    assert sizes.compressed_parameters == QUANTIZED
