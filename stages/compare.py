@@ -4,7 +4,8 @@ In the pipeline:   python -m stages.compare --params params.yaml
 On any records:    python -m stages.compare PARENT CHILD [--params params.yaml] [--json]
 
 PARENT and CHILD are records folders that ``stages.score`` wrote. ``metrics/<suite>/summary.json`` has the
-numbers to watch (``dvc metrics diff``), ``data/evidence/<suite>.parquet`` all of them.
+numbers to watch (``dvc metrics diff``), ``data/evidence/<suite>.parquet`` all of them, and
+``data/evidence/<suite>.bins.parquet`` where preferences flipped, by the parent's entropy.
 """
 
 from __future__ import annotations
@@ -23,16 +24,25 @@ from stages.common.errors import DataError, ParamsError, run
 from stages.common.metrics_file import dumps, write_metrics
 from stages.common.params import Params, load_params
 from stages.common.records import write_table
+from stages.evidence.entropy import BIN_COLUMNS, flip_contrast
+from stages.evidence.floors import checkpoint_noise, read_floors, with_floors, with_noise
 from stages.evidence.grid import Cell, Grid, evidence
 from stages.evidence.runs import open_run
 from stages.evidence.settings import Compare, compare_of
-from stages.evidence.table import COLUMNS, NAMES
+from stages.evidence.table import COLUMNS, OVERALL, rounded, worst_moving
+from stages.evidence.verdict import with_verdicts
 
-LEAVES = ("value", "ci_low", "ci_high", "parent", "change", "change_low", "change_high", "p_value", "p_adjusted",
-          "flips_more", "flips_less", "items", "clusters")
+LEAVES = ("value", "ci_low", "ci_high", "floor_sds", "inside_floor", "change", "change_low", "change_high",
+          "p_value", "p_adjusted", "flips_more", "flips_less", "verdict")
 """Columns of the evidence table that a cell of the summary holds, where they apply."""
-_COUNTS = ("flips_more", "flips_less", "items", "clusters")
-_ARROW = {"string": pa.string(), "bool": pa.bool_(), "float64": pa.float64()}
+_BESIDE = {
+    "log_odds": {"value": "log_odds", "change": "log_odds_change", "p_adjusted": "log_odds_p_adjusted",
+                 "verdict": "log_odds_verdict"},
+    "lm": {"value": "lm", "change": "lm_change"},
+}
+"""Columns of other metrics, and their leaves in the headline's cell."""
+_COUNTS = ("flips_more", "flips_less", "inside_floor")
+_ARROW = {"string": pa.string(), "bool": pa.bool_(), "float64": pa.float64(), "int64": pa.int64()}
 
 
 def compare_suite(params_file: str) -> None:
@@ -45,15 +55,20 @@ def compare_suite(params_file: str) -> None:
     """
     params = load_params(params_file)
     compare = compare_of(params)
-    table = evidence(_cells(params, compare.baseline), Grid(compare, params.seed, params.measures))
+    table, bins = evidence(_cells(params, compare.baseline), Grid(compare, params.seed, params.measures))
     unknown = sorted(set(compare.categories) - set(table["category"]))
     if unknown:
         raise ParamsError(f"no dataset has the category {unknown[0]!r}", where=f"{params_file}: compare.categories")
-    _refuse_other_metrics(table, Path("metrics", params.suite, "models"))
-    schema = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
-    write_table(Path("data", "evidence", f"{params.suite}.parquet"),
-                pa.Table.from_pandas(table, schema=schema, preserve_index=False))
-    write_metrics(Path("metrics", params.suite, "summary.json"), summary(table))
+    metrics = Path("metrics", params.suite)
+    _refuse_other_metrics(table, metrics / "models")
+    floors = pd.concat([read_floors(Path("data", "floors", params.suite), model) for model in params.models])
+    table = with_floors(table, floors, compare.confidence)
+    if compare.verdict.noise == "checkpoints":
+        table = with_noise(table, {model: _noise(metrics / "trajectories", model, compare) for model in params.models})
+    table = rounded(with_verdicts(table, compare))
+    _write(Path("data", "evidence", f"{params.suite}.parquet"), table, COLUMNS)
+    _write(Path("data", "evidence", f"{params.suite}.bins.parquet"), bins, BIN_COLUMNS)
+    write_metrics(metrics / "summary.json", summary(table, bins))
 
 
 def compare_folders(parent: Path, child: Path, params_file: str | None = None) -> pd.DataFrame:
@@ -65,38 +80,59 @@ def compare_folders(parent: Path, child: Path, params_file: str | None = None) -
         params_file: Where to take ``compare``, ``measures`` and ``seed`` from; defaults if left out.
 
     Returns:
-        The evidence table of the child, under its folder's name.
+        The evidence table of the child, under its folder's name. Its verdicts know no noise of training.
     """
     grid = Grid(Compare(), seed=0)
     if params_file is not None:
         params = load_params(params_file)
         grid = Grid(compare_of(params), params.seed, params.measures)
-    return evidence([Cell(parent.name, child.name, open_run(child), open_run(parent))], grid)
+    table = evidence([Cell(parent.name, child.name, open_run(child), open_run(parent))], grid).table
+    return with_verdicts(table, grid.compare)
 
 
-def summary(table: pd.DataFrame) -> dict[str, Any]:
-    """The headline metric of every cell as ``{model: {variant: {dataset: {category: {leaf: number}}}}}``.
+def summary(table: pd.DataFrame, bins: pd.DataFrame) -> dict[str, Any]:
+    """The headline metric of every cell as ``{model: {variant: {dataset: {category: {leaf: number or word}}}}}``.
 
-    Beside the headline's ``LEAVES`` stand the change of the graded ``log_odds`` with its adjusted p, and
-    StereoSet's language-model score. What does not apply (the change of a parent, the interval of
-    a single cluster) is left out.
+    Beside the headline's ``LEAVES`` stand the graded ``log_odds`` and StereoSet's language-model score. Of each
+    dataset, ``overall`` also has the group that moved most beside the average
+    (``stages.evidence.table.worst_moving``), and flips by the parent's entropy (``stages.evidence.entropy``).
+    What does not apply (the change of a parent, the interval of a single cluster) is left out.
     """
     nested: dict[str, Any] = {}
-    for row in table.sort_values("headline", ascending=False, kind="stable").to_dict("records"):
-        model, variant, dataset, category, metric = (str(row[name]) for name in NAMES)
-        cell = nested.setdefault(model, {}).setdefault(variant, {}).setdefault(dataset, {})
-        if row["headline"]:
-            cell[category] = _numbers(row, {name: name for name in LEAVES})
-        elif metric == "log_odds":
-            cell[category] |= _numbers(row, {"change": "log_odds_change", "p_adjusted": "log_odds_p_adjusted"})
-        elif metric == "lm":
-            cell[category] |= _numbers(row, {"value": "lm", "change": "lm_change"})
+
+    def cell(row: dict[Any, Any], category: str) -> dict[str, Any]:
+        dataset = nested.setdefault(row["model"], {}).setdefault(row["variant"], {}).setdefault(row["dataset"], {})
+        found: dict[str, Any] = dataset.setdefault(category, {})
+        return found
+
+    for row in table[table["kind"] != "detail"].to_dict("records"):
+        leaves = {name: name for name in LEAVES} if row["headline"] else _BESIDE.get(row["metric"])
+        if leaves is not None:
+            cell(row, row["category"]).update(_leaves(row, leaves))
+    for row in worst_moving(table).to_dict("records"):
+        cell(row, OVERALL).update({name: row[name] for name in ("worst_category", "worst_change", "mean_abs_change")})
+    for (model, variant, dataset), rows in bins.groupby(["model", "variant", "dataset"]):
+        cell({"model": model, "variant": variant, "dataset": dataset}, OVERALL).update(flip_contrast(rows))
     return nested
 
 
-def _numbers(row: dict[Any, Any], names: dict[str, str]) -> dict[str, int | float]:
+def _leaves(row: dict[Any, Any], names: dict[str, str]) -> dict[str, int | float | str]:
     found = {leaf: row[column] for column, leaf in names.items() if not pd.isna(row[column])}
     return {leaf: int(value) if leaf in _COUNTS else value for leaf, value in found.items()}
+
+
+def _noise(folder: Path, model: str, compare: Compare) -> pd.DataFrame:
+    """How far adjacent checkpoints of a model's baseline differ."""
+    path = folder / model / f"{compare.baseline}.json"
+    if not path.is_file():
+        raise DataError("no such file", where=path, fix=f"dvc repro measure@{model}-{compare.baseline}")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return checkpoint_noise(rows, compare.confidence, compare.verdict.noise_from)
+
+
+def _write(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
+    schema = pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()])
+    write_table(path, pa.Table.from_pandas(table, schema=schema, preserve_index=False))
 
 
 def _cells(params: Params, baseline: str) -> list[Cell]:
@@ -135,12 +171,13 @@ def _refuse_other_metrics(table: pd.DataFrame, folder: Path) -> None:
 def _text(table: pd.DataFrame) -> str:
     """The bias rows of one comparison as aligned text."""
     lines = [f"{'dataset':<16}{'category':<22}{'metric':<17}{'parent':>9}{'child':>9}{'change':>9}  interval"
-             f"{'p adjusted':>24}{'flips':>12}"]
+             f"{'p adjusted':>24}{'flips':>12}  verdict"]
     for row in table[table["category"].ne("") & table["change"].notna()].to_dict("records"):
         flips = "" if pd.isna(row["flips_more"]) else f"+{row['flips_more']:.0f} -{row['flips_less']:.0f}"
         bounds = f"[{row['change_low']:.3f}, {row['change_high']:.3f}]"
         lines.append(f"{row['dataset']:<16}{row['category']:<22.21}{row['metric']:<17}{row['parent']:>9.3f}"
-                     f"{row['value']:>9.3f}{row['change']:>+9.3f}  {bounds:<20}{row['p_adjusted']:>12.4f}{flips:>12}")
+                     f"{row['value']:>9.3f}{row['change']:>+9.3f}  {bounds:<20}{row['p_adjusted']:>12.4f}{flips:>12}"
+                     f"  {row['verdict'] or ''}")
     return "\n".join(lines)
 
 

@@ -13,8 +13,10 @@ from stages.common.errors import DataError, ParamsError
 from stages.common.metrics_file import flatten
 from stages.common.records import read_records, write_records
 from stages.compare import LEAVES, compare_suite, main
+from stages.evidence.table import NAMES
+from stages.evidence.verdict import VERDICTS
 from stages.measure import measure_suite
-from tests.evidence.synthetic import world, write_run
+from tests.evidence.synthetic import floors, world, write_run
 
 ROOT = Path(__file__).parents[1]
 PARAMS = {
@@ -40,6 +42,12 @@ def build(root: Path) -> None:
             write_run(root / "data/records/toy" / model / variant, records,
                       "sentence" if model == "sbert" else "masked")
             measure_suite("params.yaml", model, variant)
+        (root / "data/floors/toy").mkdir(parents=True, exist_ok=True)
+        floors(model).to_parquet(root / f"data/floors/toy/{model}.parquet")
+
+
+def evidence_row(*names):
+    return pd.read_parquet("data/evidence/toy.parquet").set_index(list(NAMES)).loc[names]
 
 
 @pytest.fixture
@@ -49,17 +57,19 @@ def suite(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_summary_is_nested_numbers_of_about_a_dozen_leaves(suite):
+def test_summary_has_the_headline_of_every_cell_with_its_verdict(suite):
     compare_suite("params.yaml")
     summary = json.loads(Path("metrics/toy/summary.json").read_text())
     assert set(summary) == {"bert", "sbert"}
     assert set(summary["bert"]) == {"fp32", "int8"}
     assert set(summary["sbert"]["int8"]) == {"seat"}
-    assert all(isinstance(leaf, (int, float)) for leaf in flatten(summary).values())
+    words = {name.rsplit(".", 1)[1] for name, leaf in flatten(summary).items() if isinstance(leaf, str)}
+    assert words == {"verdict", "log_odds_verdict", "worst_category"}
     cell = summary["bert"]["int8"]["crows_pairs"]["gender"]
-    assert set(cell) == {*LEAVES, "log_odds_change", "log_odds_p_adjusted"}
-    assert cell["value"] == pytest.approx(cell["parent"] + cell["change"], abs=2e-6)
-    assert "change" not in summary["bert"]["fp32"]["crows_pairs"]["gender"]
+    assert set(cell) == {*LEAVES, "log_odds", "log_odds_change", "log_odds_p_adjusted", "log_odds_verdict"}
+    parent = summary["bert"]["fp32"]["crows_pairs"]["gender"]
+    assert cell["value"] == pytest.approx(parent["value"] + cell["change"], abs=2e-6)
+    assert not {"change", "verdict"} & set(parent)
     assert {"lm", "lm_change"} < set(summary["bert"]["int8"]["stereoset_dev"]["overall"])
 
 
@@ -79,7 +89,7 @@ def test_the_table_is_tidy_and_the_same_bytes_in_another_process(suite):
     files = [Path("data/evidence/toy.parquet"), Path("metrics/toy/summary.json")]
     before = [path.read_bytes() for path in files]
     table = pd.read_parquet(files[0])
-    assert not table.duplicated(["model", "variant", "dataset", "category", "metric"]).any()
+    assert not table.duplicated(list(NAMES)).any()
     subprocess.run([sys.executable, "-m", "stages.compare", "--params", "params.yaml"], check=True,
                    env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"})
     assert [path.read_bytes() for path in files] == before
@@ -92,6 +102,23 @@ def test_metrics_of_other_records_are_refused(suite):
     with pytest.raises(DataError, match=r"bert/int8\.json: crows_pairs gender: (score|log_odds) is"):
         compare_suite("params.yaml")
     assert not Path("metrics/toy/summary.json").exists()
+
+
+def test_a_student_is_compared_with_its_teacher_and_cells_left_out_need_no_records(suite):
+    student = {"source": "local", "family": "masked", "path": "z", "teacher": "bert"}
+    variants = {**PARAMS["variants"], "int8": {"method": "int8_dynamic", "only": ["bert", "sbert"]}}
+    Path("params.yaml").write_text(yaml.safe_dump(
+        {**PARAMS, "models": {**PARAMS["models"], "student": student}, "variants": variants}))
+    write_run(suite / "data/records/toy/student/fp32", world(3, 0.5))
+    measure_suite("params.yaml", "student", "fp32")
+    floors("student").to_parquet("data/floors/toy/student.parquet")
+    compare_suite("params.yaml")
+    summary = json.loads(Path("metrics/toy/summary.json").read_text())
+    assert set(summary["student"]) == {"fp32"}
+    found, teacher = (summary[model]["fp32"]["stereoset_dev"]["race"] for model in ("student", "bert"))
+    assert found["value"] - found["change"] == pytest.approx(teacher["value"], abs=2e-6)
+    assert found["verdict"] in VERDICTS
+    assert "verdict" not in teacher
 
 
 def test_missing_records_name_the_file_and_what_to_run(suite):
@@ -112,10 +139,74 @@ def test_any_two_folders_can_be_compared(suite, capsys):
     assert "crows_pairs" in capsys.readouterr().out
 
 
+def test_values_are_set_beside_the_floors_of_untrained_networks(suite):
+    compare_suite("params.yaml")
+    found = evidence_row("bert", "int8", "crows_pairs", "race", "score")
+    # Five networks of 46, 48, 50, 52, 54: sd sqrt(10); t(4, .975) = 2.776445; times sqrt(1 + 1/5).
+    half = 2.776445 * 10**0.5 * 1.2**0.5
+    assert (found["floor_low"], found["floor_high"]) == pytest.approx((50 - half, 50 + half), rel=1e-6)
+    assert found["floor_sds"] == pytest.approx((found["value"] - 50) / 10**0.5)
+    assert found["inside_floor"] == (abs(found["value"] - 50) < half)
+    assert (found["null_low"], found["null_high"]) == (30.0, 70.0)
+    cell = json.loads(Path("metrics/toy/summary.json").read_text())["bert"]["int8"]["crows_pairs"]["race"]
+    assert cell["inside_floor"] == 1
+
+
+def test_training_noise_bounds_what_is_called_a_change(suite):
+    compare_suite("params.yaml")
+    name = ("bert", "int8", "crows_pairs", "overall", "log_odds")
+    path = Path("metrics/toy/trajectories/bert/fp32.json")
+    [last] = [row for row in json.loads(path.read_text())
+              if (row["dataset"], row["category"], row["metric"]) == name[2:]]
+    alone = evidence_row(*name)
+    assert (alone["verdict"], pd.isna(alone["noise"])) == ("less", True)  # one checkpoint says nothing of noise
+    path.write_text(json.dumps([last | {"fraction": fraction, "value": value}
+                                for fraction, value in ((0.5, 0.0), (0.8, 0.3), (1.0, 0.0))]))
+    compare_suite("params.yaml")
+    found = evidence_row(*name)
+    assert found["noise"] == pytest.approx(4.302653 * 0.3, rel=1e-6)  # t(2, .975) times the root mean square
+    assert found["verdict"] == "undecided"
+
+
+def test_the_group_that_moved_most_stands_beside_the_average(suite):
+    compare_suite("params.yaml")
+    summary = json.loads(Path("metrics/toy/summary.json").read_text())["bert"]["int8"]
+    for dataset in ("crows_pairs", "stereoset_dev", "seat"):
+        changes = {name: cell["change"] for name, cell in summary[dataset].items() if name != "overall"}
+        worst = max(changes, key=lambda name: abs(changes[name]))
+        overall = summary[dataset]["overall"]
+        assert (overall["worst_category"], overall["worst_change"]) == (worst, changes[worst])
+        assert overall["mean_abs_change"] == pytest.approx(sum(map(abs, changes.values())) / 3, abs=2e-6)
+
+
+def test_flips_by_entropy_are_written_and_summed_up(suite):
+    compare_suite("params.yaml")
+    bins = pd.read_parquet("data/evidence/toy.bins.parquet")
+    # All synthetic records have the same entropy: one bin, and nothing to contrast.
+    assert bins.groupby(["model", "dataset"])["bin"].unique().map(list).tolist() == [[1], [1]]
+    path = suite / "data/records/toy/bert/fp32/p100/crows_pairs.parquet"
+    records = read_records(path)
+    write_records(path, records.assign(entropy=records["item"].str[-2:].astype(float)))
+    compare_suite("params.yaml")
+    bins = pd.read_parquet("data/evidence/toy.bins.parquet").query("dataset == 'crows_pairs'")
+    assert bins["bin"].tolist() == [1, 2, 3, 4]
+    overall = json.loads(Path("metrics/toy/summary.json").read_text())["bert"]["int8"]["crows_pairs"]["overall"]
+    assert bins[["flips_more", "flips_less"]].sum().tolist() == [overall["flips_more"], overall["flips_less"]]
+    assert overall["flips_certain"] == pytest.approx(bins["flip_share"].iloc[0], abs=1e-6)
+
+
+def test_missing_floors_name_the_file_and_what_to_run(suite):
+    (suite / "data/floors/toy/sbert.parquet").unlink()
+    with pytest.raises(DataError, match=r"data/floors/toy/sbert\.parquet: no such file \(dvc repro floor@sbert\)"):
+        compare_suite("params.yaml")
+
+
 @pytest.mark.parametrize(("key", "value", "message"), [
     ("equivalence", {"scores": 3.0}, "'score', 'ss'"),
     ("categories", ["gender", "relgion"], "no dataset has the category 'relgion'"),
     ("power", 1.2, "compare: power"),
+    ("verdict", {"correction": "bonferroni"}, "compare: verdict.correction: Input should be 'bh' or 'holm'"),
+    ("floor", {"seeds": 1}, "compare: floor.seeds"),
 ])
 def test_mistakes_in_params_are_named(suite, key, value, message):
     Path("params.yaml").write_text(yaml.safe_dump({**PARAMS, "compare": {**PARAMS["compare"], key: value}}))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -11,29 +12,32 @@ import pandas as pd
 import pytest
 
 from stages.common.errors import DataError
-from stages.compare import compare_suite
 from stages.report import report_suite
-from tests.test_compare_stage import ROOT, build
+from tests.suite_with_training import contrasted
+
+ROOT = Path(__file__).parents[1]
+FIGURES = ("changes", "quality", "scores", "agreement", "trajectories")
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    root = tmp_path_factory.mktemp("suite")
+    root = tmp_path_factory.mktemp("report") / "suite"
+    shutil.copytree(contrasted(tmp_path_factory), root)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        build(root)
-        compare_suite("params.yaml")
-        _train(root)
         report_suite("params.yaml")
     return root
 
 
-def _train(root: Path) -> None:
-    """Give bert earlier checkpoints: its values at the end, scaled."""
-    for path in (root / "metrics/toy/trajectories/bert").glob("*.json"):
-        rows = json.loads(path.read_text())
-        path.write_text(json.dumps([{**row, "fraction": fraction, "value": fraction * row["value"]}
-                                    for fraction in (0.01, 0.1, 0.6, 0.8, 1.0) for row in rows]))
+@pytest.fixture
+def copy(suite, tmp_path, monkeypatch):
+    shutil.copytree(suite, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def text_of(root: Path) -> str:
+    return (root / "metrics/toy/report.md").read_text()
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -41,72 +45,138 @@ def files(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in found}
 
 
-def test_the_report_shows_every_dataset_with_quality_beside_bias(suite):
-    text = (suite / "metrics/toy/report.md").read_text()
-    for dataset in ("crows_pairs", "stereoset_dev", "seat"):
-        assert f"## {dataset}" in text
-    heads = [line for line in text.splitlines() if line.startswith("| model")]
-    assert all("LM score" in head and "perplexity" in head for head in heads)
-    assert re.search(r"gender 80 pairs in \d+ clusters", text)
+def tables(text: str) -> dict[str, list[list[str]]]:
+    """The tables of a report as rows of cells, by the heading above them."""
+    found: dict[str, list[list[str]]] = {}
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        elif line.startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line)[1:-1]
+            found.setdefault(heading, []).append([cell.strip() for cell in cells])
+    return found
+
+
+def cell(table: list[list[str]], variant: str, column: str) -> str:
+    [row] = [row for row in table if row[0] == variant]
+    return row[table[0].index(column)]
+
+
+def signed(value: float, plus: str = "+") -> str:
+    """A number as the report writes it: a real minus sign, and no sign on what rounds to 0."""
+    text = f"{value:{plus}.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def test_every_model_of_every_dataset_has_a_table_with_quality_beside_bias(suite):
+    found = tables(text_of(suite))
+    for dataset, models in (("crows_pairs", ("bert", "gpt")), ("stereoset_dev", ("bert", "gpt")),
+                            ("seat", ("bert", "gpt", "sbert"))):
+        for model in models:
+            assert found[f"{dataset}: {model}"][0][-2:] == ["LM score", "perplexity"]
+    assert "crows_pairs: sbert" not in found
+    assert all(len(row) == len(table[0]) for table in found.values() for row in table)
+
+
+def test_the_report_has_no_trace_of_the_run(suite):
+    text = text_of(suite)
     assert text.count("../") == 0
-    assert not re.search(r"\d{4}-\d\d-\d\d|/tmp|nan", text)
+    assert not re.search(r"\d{4}-\d\d-\d\d|/tmp|nan|None", text)
+    assert "gender 80 pairs in " in text
 
 
 def test_numbers_in_the_report_are_those_of_the_evidence(suite):
-    table = pd.read_parquet(suite / "data/evidence/toy.parquet")
-    rows = table[(table["metric"] == "score") & (table["category"] == "race") & (table["variant"] == "int8")]
-    row = rows.iloc[0]
-    value = f"{row['value']:.1f} [{row['ci_low']:.1f}, {row['ci_high']:.1f}]"
-    change = f"{row['change']:+.1f} [{row['change_low']:.1f}, {row['change_high']:.1f}]".replace("-", "−")
-    text = (suite / "metrics/toy/report.md").read_text()
-    assert value in text
-    assert f"{change} ↑{row['flips_more']:.0f} ↓{row['flips_less']:.0f}" in text
+    evidence = pd.read_parquet(suite / "data/evidence/toy.parquet")
+    row = evidence[(evidence["model"] == "bert") & (evidence["variant"] == "int8") & (evidence["metric"] == "score")
+                   & (evidence["category"] == "race")].iloc[0]
+    parent = evidence[(evidence["model"] == "bert") & (evidence["variant"] == "fp32") & (evidence["metric"] == "score")
+                      & (evidence["category"] == "race")].iloc[0]
+    table = tables(text_of(suite))["crows_pairs: bert"]
+    expected = (f"{row['value']:.1f}{'°' if row['inside_floor'] else ''}: {signed(row['change'])} "
+                f"[{signed(row['change_low'], '')}, {signed(row['change_high'], '')}] ↑{row['flips_more']:.0f} "
+                f"↓{row['flips_less']:.0f} {row['verdict']}")
+    assert cell(table, "int8", "race").replace("*", "") == expected
+    level = f"{parent['value']:.1f} [{parent['ci_low']:.1f}, {parent['ci_high']:.1f}]"
+    assert cell(table, "fp32", "race") == level + ("°" if parent["inside_floor"] else "")
+    assert cell(table, r"*untrained network*", "race") == "41.0 to 58.0"
 
 
-def test_tables_have_as_many_cells_in_every_row(suite):
-    text = (suite / "metrics/toy/report.md").read_text()
-    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
-        assert len({line.count("|") for line in block.splitlines()}) == 1
+def test_contrasts_in_the_report_are_those_of_the_contrast_table(suite):
+    contrasts = pd.read_parquet(suite / "data/contrast/toy.parquet")
+    found = tables(text_of(suite))
+    for analysis, column in (("matched", "beyond quality"), ("noise", "beyond noise")):
+        row = contrasts[(contrasts["analysis"] == analysis) & (contrasts["model"] == "bert")
+                        & (contrasts["variant"] == "int8") & (contrasts["metric"] == "score")
+                        & (contrasts["category"] == "overall")].iloc[0]
+        expected = f"{signed(row['estimate'])} [{signed(row['low'], '')}, {signed(row['high'], '')}]"
+        assert cell(found["crows_pairs: bert"], "int8", column).replace("*", "") == expected
+    assert cell(found["seat: bert"], "int8", "beyond quality, race") != "–"
+    assert cell(found["crows_pairs: bert"], "noise-a", "beyond noise") == "–"
+    match = contrasts[(contrasts["analysis"] == "matched") & (contrasts["variant"] == "int8")
+                      & (contrasts["model"] == "bert")].iloc[0]
+    glance = next(row for row in found["At a glance"] if row[0] == "int8")
+    assert f"like {100 * match['fraction']:.0f}%" in glance[1]
+    assert "no measure of quality" not in glance[3]  # a model without a head has no quality to speak of
+
+
+def test_verdicts_are_counted_at_a_glance_and_findings_listed(suite):
+    evidence = pd.read_parquet(suite / "data/evidence/toy.parquet")
+    rows = evidence[evidence["headline"] & (evidence["kind"] == "bias") & evidence["verdict"].notna()]
+    found = tables(text_of(suite))
+    counts = rows[(rows["model"] == "gpt") & (rows["variant"] == "int8")]["verdict"].value_counts()
+    glance = next(row for row in found["At a glance"] if row[0] == "int8")[2]
+    assert all(f"{number} {name}" in glance for name, number in counts.items())
+    changed = rows[rows["verdict"].isin(["less", "more"])]
+    assert len(found.get("Changes found", [[], []])) - 2 == len(changed)
+
+
+def test_flips_are_shown_from_sure_to_unsure(suite):
+    bins = pd.read_parquet(suite / "data/evidence/toy.bins.parquet")
+    rows = bins[(bins["model"] == "bert") & (bins["variant"] == "int8") & (bins["dataset"] == "crows_pairs")]
+    expected = " ".join(f"{100 * share:.0f}%" for share in rows.sort_values("bin")["flip_share"])
+    assert cell(tables(text_of(suite))["crows_pairs: bert"], "int8", "flips, sure to unsure") == expected
+
+
+def test_trends_and_the_best_checkpoint_are_told(suite):
+    found = tables(text_of(suite))
+    assert found["Trends"][0] == ["bias", "with", "all", "fp32", "int8"]
+    assert any(row[0] == r"seat \|d\|, gender" for row in found["Trends"])
+    best = found["The best point to stop"]
+    assert best[0][3:] == ["fp32", "int8", "fp32 later than int8"]
+    assert {row[2] for row in best[2:]} == {"*mean of models*", "bert", "gpt"}
+    assert re.search(r"(none \(of \d\)|\d of \d) of the intervals of that difference", text_of(suite))
 
 
 def test_figures_are_self_contained_svg(suite):
-    for name in ("scores", "changes", "trajectories"):
+    for name in FIGURES:
         data = (suite / f"metrics/toy/figures/{name}.svg").read_text()
         assert ET.fromstring(data).tag.endswith("svg")
         assert "<text" not in data
         assert "href=\"http" not in data
         assert "<dc:date>" not in data
-        assert f"figures/{name}.svg" in (suite / "metrics/toy/report.md").read_text()
+        assert f"figures/{name}.svg" in text_of(suite)
 
 
-def test_the_same_inputs_give_the_same_bytes_in_other_processes(suite):
-    before = files(suite)
-    settings = suite / "settings"
+def test_the_same_inputs_give_the_same_bytes_in_another_process(copy):
+    before = files(copy)
+    settings = copy / "settings"
     settings.mkdir()
     (settings / "matplotlibrc").write_text("font.family: serif\nsvg.fonttype: none\nlines.linewidth: 9\n")
-    for hash_seed in ("1", "2"):
-        subprocess.run([sys.executable, "-m", "stages.report", "--params", "params.yaml"], check=True, cwd=suite,
-                       env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed, "MPLCONFIGDIR": str(settings)})
-        assert files(suite) == before
+    subprocess.run([sys.executable, "-m", "stages.report", "--params", "params.yaml"], check=True, cwd=copy,
+                   env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1", "MPLCONFIGDIR": str(settings)})
+    assert files(copy) == before
 
 
-def test_models_with_one_checkpoint_alone_give_no_trajectories(suite, tmp_path, monkeypatch):
-    import shutil
-
-    shutil.copytree(suite, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    for path in Path("metrics/toy/trajectories/bert").glob("*.json"):
+def test_models_with_one_checkpoint_alone_give_no_trajectories(copy):
+    for path in Path("metrics/toy/trajectories").rglob("*.json"):
         path.write_text(json.dumps([row for row in json.loads(path.read_text()) if row["fraction"] == 1.0]))
     report_suite("params.yaml")
     assert not Path("metrics/toy/figures/trajectories.svg").exists()
-    assert "trajectories" not in Path("metrics/toy/report.md").read_text()
+    assert "figures/trajectories.svg" not in text_of(copy)
 
 
-def test_missing_and_malformed_inputs_are_named(suite, tmp_path, monkeypatch):
-    import shutil
-
-    shutil.copytree(suite, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
+def test_missing_and_malformed_inputs_are_named(copy):
     path = Path("metrics/toy/trajectories/sbert/int8.json")
     path.write_text("[{")
     with pytest.raises(DataError, match=r"sbert/int8\.json: not valid JSON"):
@@ -114,6 +184,14 @@ def test_missing_and_malformed_inputs_are_named(suite, tmp_path, monkeypatch):
     path.unlink()
     with pytest.raises(DataError, match=r"sbert/int8\.json: no such file.*measure@sbert-int8"):
         report_suite("params.yaml")
+    Path("data/contrast/toy.parquet").unlink()
+    with pytest.raises(DataError, match=r"data/contrast/toy\.parquet: no such file"):
+        report_suite("params.yaml")
     Path("data/evidence/toy.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"toy\.parquet: not a readable parquet"):
         report_suite("params.yaml")
+
+
+def test_importing_the_report_imports_neither_torch_nor_matplotlib():
+    code = "import stages.report, sys; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT)})

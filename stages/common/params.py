@@ -186,8 +186,10 @@ class Params(Frozen):
     """Options of each measure; typed by the measure's own ``Options``."""
     compare: dict[str, Any] = Field(default_factory=dict)
     """How variants are compared with their parents; typed by ``stages.evidence.settings.Compare``."""
+    contrast: dict[str, Any] = Field(default_factory=dict)
+    """How variants are set against models of the same quality; typed by ``stages.evidence.contrast.Contrast``."""
     calibration: dict[str, Any] = Field(default_factory=dict)
-    """Grid of planted worlds that the measures are calibrated on; typed by ``stages.lab.calibration.Calibration``."""
+    """Grids of planted worlds that the measures are calibrated on; typed by ``stages.lab.calibration.Calibration``."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:

@@ -7,6 +7,7 @@ from stages.common.params import Params
 
 def check_params(params: Params, where: str) -> None:
     """Check the settings of comparisons (called by ``load_params``)."""
-    from stages.evidence.settings import compare_of
+    from stages.evidence.settings import compare_of, contrast_of
 
     compare_of(params, where)
+    contrast_of(params, where)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from stages import measures
 from stages.common.errors import DataError
-from stages.common.params import parse
-from stages.evidence.association import AssociationChange, Resampled, compare_association, resample, seat_tests
-from stages.evidence.change import Row, change, change_columns, level, level_columns
-from stages.evidence.items import items_by_text, refuse_other_items
+from stages.common.params import Family, parse
+from stages.evidence.association_rows import association_rows
+from stages.evidence.change import Asked, Row, answer, ask
+from stages.evidence.entropy import bins_table, entropy_bins
 from stages.evidence.metrics import Measured, measured
-from stages.evidence.runs import Run
-from stages.evidence.settings import Compare, Compared
+from stages.evidence.runs import Run, located
+from stages.evidence.settings import Compare
 from stages.evidence.table import OVERALL, evidence_table
-from stages.measures import association
 
 
 @dataclass(frozen=True)
@@ -42,115 +40,93 @@ class Grid:
     """Raw options of each measure."""
 
 
-def evidence(cells: Sequence[Cell], grid: Grid) -> pd.DataFrame:
-    """Compare every cell with its parent over all datasets.
+class Evidence(NamedTuple):
+    """What a grid of comparisons gives."""
 
-    Returns:
-        One row a model, variant, dataset, category and metric, as ``stages.evidence.table`` describes.
+    table: pd.DataFrame
+    """One row a model, variant, dataset, category and metric (``stages.evidence.table``)."""
+    bins: pd.DataFrame
+    """Flips by the parent's entropy, a row a model, variant, dataset and bin (``stages.evidence.entropy``)."""
+
+
+def evidence(cells: Sequence[Cell], grid: Grid) -> Evidence:
+    """Compare every cell with its parent over all datasets.
 
     Raises:
         DataError: Records are missing, malformed or of other items than the parent's.
     """
-    datasets = sorted({name for cell in cells for name in cell.run.measures})
-    rows = [row for dataset in datasets for row in _dataset(dataset, cells, grid)]
-    return evidence_table(rows)
+    rows: list[Row] = []
+    bins: list[Row] = []
+    for dataset in sorted({name for cell in cells for name in cell.run.measures}):
+        chosen = [cell for cell in cells if dataset in cell.run.measures]
+        measure, options = _measure(dataset, chosen, grid)
+        if measure == "association":
+            rows += association_rows(dataset, options.ddof, chosen, grid.compare, grid.seed)
+        else:
+            rules = {cell.run.family: measured(measure, options, cell.run.family) for cell in chosen}
+            rows += _item_rows(dataset, rules, chosen, grid, bins)
+    return Evidence(evidence_table(rows), bins_table(bins))
 
 
-def _dataset(dataset: str, cells: Sequence[Cell], grid: Grid) -> Iterator[Row]:
-    """Rows of one dataset; categories outside and models inside, so that a category's resamples are drawn once."""
-    cells = [cell for cell in cells if dataset in cell.run.measures]
+def _measure(dataset: str, cells: Sequence[Cell], grid: Grid) -> tuple[str, Any]:
+    """The measure of a dataset, the same for all models, and its options."""
     for cell in cells:
         _refuse_other_kind(dataset, cell)
     names = {cell.run.measures[dataset] for cell in cells}
     if len(names) > 1:
         raise DataError(f"is measured as {' and as '.join(sorted(names))}", where=dataset, fix="dvc repro score")
     [name] = names
-    options: Any = parse(measures.get(name).Options, dict(grid.options.get(name, {})), f"measures.{name}")
-    if name == "association":
-        yield from _association(dataset, options, cells, grid)
-        return
-    rules: dict[str, Measured] = {cell.run.family: measured(name, options, cell.run.family) for cell in cells}
-    loaded: dict[Run, pd.DataFrame] = {}
-    for cell in cells:
-        for run in (cell.run, cell.parent):
-            if run is not None and run not in loaded:
-                with _located(run, dataset):
-                    loaded[run] = rules[run.family].items(run.records(dataset))
-    for category in _categories(loaded.values(), rules, grid.compare):
-        for cell in cells:
-            yield from _items(dataset, category, cell, loaded, rules[cell.run.family], grid)
+    return name, parse(measures.get(name).Options, dict(grid.options.get(name, {})), f"measures.{name}")
 
 
-def _items(
-    dataset: str, category: str, cell: Cell, loaded: Mapping[Run, pd.DataFrame], rule: Measured, grid: Grid
+def _item_rows(
+    dataset: str, rules: Mapping[Family, Measured], cells: Sequence[Cell], grid: Grid, bins: list[Row]
 ) -> Iterator[Row]:
-    chosen = {run: items if category == OVERALL else items[items["category"] == category]
-              for run, items in loaded.items() if run in (cell.run, cell.parent)}
-    own = chosen[cell.run]
-    usable = own[own["usable"].astype(bool)]
-    for metric in rule.metrics:
-        if not metric.weight(usable).sum():  # nothing to count: the measure leaves it out, too
-            continue
-        row: Row = {"model": cell.model, "variant": cell.variant, "dataset": dataset, "category": category,
-                    "metric": metric.name, "kind": metric.kind, "headline": metric is rule.metrics[0]}
-        row |= level(metric, usable, grid.compare, grid.seed, dataset, category)
-        if cell.parent is not None:
-            with _located(cell.run, dataset):
-                row |= change(metric, chosen[cell.parent], own, grid.compare, grid.seed, dataset, category)
-        yield row
+    """Rows of one dataset of items; its bins are added to ``bins``.
 
+    Models are read one after the other, and only what must be resampled of them is kept; then each category's
+    clusters are drawn, once for all of them.
+    """
+    parents = {cell.parent for cell in cells}
+    kept: dict[Run, pd.DataFrame] = {}
 
-def _association(dataset: str, options: association.Options, cells: Sequence[Cell], grid: Grid) -> Iterator[Row]:
-    """Rows of SEAT: of each category the mean absolute effect size, and the effect size of each test."""
-    compare = grid.compare
-    known: dict[Run, tuple[pd.DataFrame, dict[str, Resampled]]] = {}
+    def items(run: Run) -> pd.DataFrame:
+        if run in kept:
+            return kept[run]
+        with located(run, dataset):
+            found = rules[run.family].items(run.records(dataset))
+        if run in parents:
+            kept[run] = found
+        return found
 
-    def of(run: Run) -> tuple[pd.DataFrame, dict[str, Resampled]]:
-        with _located(run, dataset):
-            records, vectors = run.records(dataset), run.vectors(dataset)
-            return records, {
-                category: resample(tests, vectors, resamples=compare.resamples, seed=grid.seed, ddof=options.ddof)
-                for category, tests in seat_tests(records).items() if category in compare.categories
-            }
-
+    waiting: dict[str, list[tuple[Row, Asked]]] = {}
     for cell in cells:
-        parent = cell.parent or cell.run
-        if parent not in known:
-            known[parent] = of(parent)
-        records, child = known[parent] if cell.parent is None else of(cell.run)
-        with _located(cell.run, dataset):
-            refuse_other_items(items_by_text(known[parent][0]), items_by_text(records))
-        for category, found in child.items():
-            tests = seat_tests(records)[category]
-            for each in compare_association(tests, known[parent][1][category], found,
-                                            confidence=compare.confidence, seed=grid.seed):
-                yield _association_row(dataset, category, cell, each, compare)
+        rule, own = rules[cell.run.family], items(cell.run)
+        parent = None if cell.parent is None else items(cell.parent)
+        names: Row = {"model": cell.model, "variant": cell.variant, "dataset": dataset}
+        with located(cell.run, dataset):
+            for category, chosen, before in _categories(own, parent, rule, grid.compare):
+                for asked in ask(rule.metrics, chosen, before, dataset, category):
+                    metric = asked.metric
+                    row: Row = {**names, "category": category, "metric": metric.name, "kind": metric.kind,
+                                "headline": metric is rule.metrics[0]}
+                    waiting.setdefault(category, []).append((row, asked))
+            if parent is not None and rule.metrics[0].preference:
+                bins += entropy_bins(rule.metrics[0], parent, own, grid.compare.entropy_bins, names)
+    for category, rows in sorted(waiting.items()):
+        found = answer([asked for _, asked in rows], grid.compare, grid.seed, dataset, category)
+        yield from (row | columns for (row, _), columns in zip(rows, found, strict=True))
 
 
-def _association_row(dataset: str, category: str, cell: Cell, found: AssociationChange, compare: Compare) -> Row:
-    metric: Compared = "effect_size" if found.name else "mean_abs_effect"
-    row: Row = {
-        "model": cell.model, "variant": cell.variant, "dataset": dataset, "category": found.name or category,
-        "metric": metric, "kind": "detail" if found.name else "bias", "headline": not found.name,
-        "items": found.items, "clusters": found.value.clusters, **level_columns(found.value),
-    }
-    if cell.parent is not None:
-        row |= {"parent": found.parent, "paired_items": found.items, "p_value": found.p_value}
-        row |= change_columns(found.change, compare, metric)
-    return row
-
-
-@contextmanager
-def _located(run: Run, dataset: str) -> Iterator[None]:
-    """Name the records file in errors that do not."""
-    try:
-        yield
-    except DataError as error:
-        if str(run.folder) in str(error):
-            raise
-        path = run.folder / f"{dataset}.parquet"
-        raise DataError(error.what, where=path if error.where is None else f"{path}: {error.where}",
-                        fix=error.fix) from error
+def _categories(
+    own: pd.DataFrame, parent: pd.DataFrame | None, rule: Measured, compare: Compare
+) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame | None]]:
+    """A model's items and its parent's, by category; of measures that pool, also all of them together."""
+    for name in sorted(own["category"].unique()):
+        if not rule.pooled or name in compare.categories:
+            yield name, own[own["category"] == name], None if parent is None else parent[parent["category"] == name]
+    if rule.pooled:
+        yield OVERALL, own, parent
 
 
 def _refuse_other_kind(dataset: str, cell: Cell) -> None:
@@ -161,10 +137,3 @@ def _refuse_other_kind(dataset: str, cell: Cell) -> None:
     if cell.parent.family != cell.run.family:
         raise DataError(f"is a {cell.run.family} model and its parent a {cell.parent.family} one: "
                         "their scores do not compare", where=cell.run.folder)
-
-
-def _categories(tables: Any, rules: Mapping[str, Measured], compare: Compare) -> list[str]:
-    present = {str(name) for items in tables for name in items["category"].unique()}
-    if all(rule.pooled for rule in rules.values()):
-        return [*(name for name in compare.categories if name in present), OVERALL]
-    return sorted(present)

@@ -49,9 +49,16 @@ def estimate(totals: ClusterTotals, statistic: Statistic, draws: np.ndarray, con
         draws: ``bootstrap_draws`` for as many clusters.
         confidence: Level of the interval, e.g. 0.95.
     """
+    return estimate_from(totals, statistic, totals.resampled(draws), confidence)
+
+
+def estimate_from(
+    totals: ClusterTotals, statistic: Statistic, resampled: np.ndarray, confidence: float
+) -> Estimate:
+    """``estimate`` from resampled means, shape [resamples, k], as ``ClusterTotals.resampled`` gives them."""
     value = float(statistic(totals.means()[None])[0])
     with np.errstate(invalid="ignore"):  # 0/0 where a resample drew nothing that counts (ties left out)
-        replicates = statistic(totals.resampled(draws))
+        replicates = statistic(resampled)
         without = statistic(totals.leave_one_out())
     without = without[np.isfinite(without)]
     return interval(value, replicates[np.isfinite(replicates)], [without] if len(without) > 1 else [], confidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from stages.common.errors import DataError
@@ -11,6 +12,7 @@ from stages.measures._members import by_item
 
 _SHOWN = 5
 _SHARED = ["category", "cluster", "texts"]
+_COMPARED = ("stereo", "anti")
 
 
 def items_by_role(records: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
@@ -18,28 +20,53 @@ def items_by_role(records: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
 
     Args:
         records: Records of one dataset (``stages.common.records``).
-        roles: The roles that every item has exactly once.
+        roles: The roles that every item has exactly once; ``stereo`` and ``anti`` among them.
 
     Returns:
         A frame sorted and indexed by item: ``category``, ``cluster``, ``texts`` (the keys of its
-        texts), ``usable`` (every text was scored), and the columns of ``stages.measures``' items:
-        ``score_<role>``, and ``log_<role>``, the mean log-probability (nats) a scored position.
+        texts), ``usable`` (every text was scored), ``score_<role>``, ``log_<role>``, the mean
+        log-probability (nats) a scored position, and ``entropy``, the mean over stereotype and
+        anti-stereotype of the model's entropy (nats) at the scored positions.
 
     Raises:
         DataError: An item is incomplete or inconsistent, or a score is not finite; it is named.
     """
-    scored, skipped = by_item(records, roles)
-    parts = [part.assign(usable=usable) for part, usable in ((scored, True), (skipped, False)) if len(part)]
-    return _with_texts(pd.concat(parts), records) if parts else _empty()
+    order = sorted(roles)
+    records = records.sort_values(["item", "role"], kind="stable")
+    if not _whole(records, order):
+        by_item(records, roles)  # names the item and what is wrong with it
+
+    def wide(column: str) -> np.ndarray:
+        return records[column].to_numpy().reshape(-1, len(order))
+
+    scored = wide("scored")
+    logs = wide("logprob") / np.where(scored > 0, scored, 1)
+    found: dict[str, np.ndarray] = {name: wide(name)[:, 0] for name in ("category", "cluster")}
+    found["texts"] = sum((" " + wide("text_sha")[:, place] for place in range(1, len(order))), wide("text_sha")[:, 0])
+    found["usable"] = np.all(scored > 0, axis=1)
+    for place, role in enumerate(order):
+        found[f"score_{role}"], found[f"log_{role}"] = wide("score")[:, place], logs[:, place]
+    found["entropy"] = wide("entropy")[:, [order.index(role) for role in _COMPARED]].mean(axis=1)
+    # Arrow's strings, which pandas would make of them, are slow to compare and to group one by one.
+    columns = {name: pd.Series(values, dtype=object if name in _SHARED else None) for name, values in found.items()}
+    return pd.DataFrame(columns).set_index(pd.Index(wide("item")[:, 0], name="item", dtype=object))
 
 
 def items_by_text(records: pd.DataFrame) -> pd.DataFrame:
-    """One row a text: as ``items_by_role``, with ``logprob``, ``scored`` and ``words`` of the text."""
+    """One row a text: as ``items_by_role``, with ``logprob``, ``scored`` and ``words`` of the text.
+
+    Raises:
+        DataError: A text has two records, or was scored and its log-probability is not finite; it is named.
+    """
     repeated = records.loc[records.duplicated("item"), "item"]
     if len(repeated):
         raise DataError(f"a text has two records: {_some(repeated)}")
+    broken = records.loc[(records["scored"] > 0) & ~np.isfinite(records["logprob"]), "item"]
+    if len(broken):
+        raise DataError(f"the log-probability is not a finite number in {_some(broken)}", fix="score again")
     columns = ["item", "category", "cluster", "logprob", "scored", "words"]
-    return _with_texts(records[columns].assign(usable=records["scored"] > 0), records)
+    found = records[columns].assign(texts=records["text_sha"], usable=records["scored"] > 0)
+    return found.set_index("item").sort_index()
 
 
 def align(parent: pd.DataFrame, child: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -63,26 +90,33 @@ def refuse_other_items(parent: pd.DataFrame, child: pd.DataFrame) -> None:
             another category or cluster; the items are named.
     """
     for one, other, side in ((parent, child, "parent"), (child, parent, "child")):
+        if one.index.equals(other.index):
+            continue
         alone = one.index.difference(other.index)
         if len(alone):
             raise DataError(f"only the {side} has {_some(alone)}", fix="score both models on the same data")
-    differs = (parent[_SHARED] != child[_SHARED]).any(axis=1)
+    differs = np.zeros(len(parent), dtype=bool)
+    for name in _SHARED:
+        differs |= parent[name].to_numpy() != child[name].to_numpy()
     if differs.any():
         raise DataError(f"parent and child have other texts, categories or clusters in {_some(parent.index[differs])}",
                         fix="score both models on the same data")
 
 
-def _with_texts(items: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Add the keys of an item's texts; every item has as many, and they lie in the order of roles."""
-    ordered = records.sort_values(["item", "role"])
-    texts = ordered["text_sha"].to_numpy(dtype=object).reshape(len(items), -1)
-    names = ordered["item"].to_numpy(dtype=object).reshape(len(items), -1)[:, 0]
-    joined = pd.Series([" ".join(keys) for keys in texts], index=names, name="texts")
-    return items.set_index("item").join(joined).sort_index()
+def _whole(records: pd.DataFrame, order: Sequence[str]) -> bool:
+    """Whether sorted records are items with every role once, that agree in what they share and have finite scores."""
+    if len(records) % len(order):
+        return False
 
+    def wide(column: str) -> np.ndarray:
+        return records[column].to_numpy().reshape(-1, len(order))
 
-def _empty() -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in [*_SHARED, "usable"]})
+    agreeing = all((wide(name)[:, 1:] == wide(name)[:, :1]).all() for name in ("item", "category", "cluster",
+                                                                              "direction"))
+    items = wide("item")[:, 0]
+    numbers = records.loc[records["scored"] > 0, ["score", "logprob"]].to_numpy(dtype=np.float64)
+    return bool(agreeing and (wide("role") == np.array(order)).all() and (items[1:] != items[:-1]).all()
+                and np.isfinite(numbers).all())
 
 
 def _some(items: pd.Series | pd.Index) -> str:

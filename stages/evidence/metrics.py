@@ -17,7 +17,7 @@ from stages.common.errors import ParamsError
 from stages.common.params import Family
 from stages.evidence.intervals import Statistic
 from stages.evidence.items import items_by_role, items_by_text
-from stages.evidence.resampling import ClusterTotals, cluster_totals
+from stages.evidence.resampling import ClusterTotals, cluster_codes, cluster_totals
 from stages.evidence.settings import Compared
 from stages.measures import pair_preference, stereotype_triples
 
@@ -46,10 +46,14 @@ class Metric:
     of_mean: Statistic = _itself
     preference: bool = False
     """Values are 0 or 100 (50 for ties that count half): Wilson's interval, flips and McNemar's test apply."""
+    unit: str | None = None
+    """Column of the items that parent and child must agree in for a change to mean anything: a mean over tokens does
+    not compare between tokenizers."""
 
-    def totals(self, items: pd.DataFrame) -> ClusterTotals:
-        """Totals per cluster, one column."""
-        return cluster_totals(items["cluster"], [self.value(items)], [self.weight(items)], macro=self.macro)
+    def totals(self, items: pd.DataFrame, codes: np.ndarray | None = None) -> ClusterTotals:
+        """Totals per cluster, one column; ``codes`` are the items' ``cluster_codes``, where they are known."""
+        codes = cluster_codes(items["cluster"]) if codes is None else codes
+        return cluster_totals(codes, [self.value(items)], [self.weight(items)], macro=self.macro)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def _texts() -> Measured:
 
     return Measured(
         items_by_text,
-        (Metric("perplexity", "quality", loss, count("scored"), of_mean=np.exp),
+        (Metric("perplexity", "quality", loss, count("scored"), of_mean=np.exp, unit="scored"),
          Metric("word_perplexity", "quality", loss, count("words"), of_mean=np.exp)),
         pooled=False,
     )

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from scipy.special import bdtr, stdtr, stdtrit
 
+from stages.evidence.resampling import weighted_sums
+
 
 def flips(parent: np.ndarray, child: np.ndarray) -> tuple[int, int]:
     """How many items came to be counted as stereotypical, and how many ceased to be.
@@ -37,13 +39,17 @@ def sign_flip(differences: np.ndarray, signs: np.ndarray) -> float:
     Returns:
         The share of sign patterns at least as extreme; a sampled set counts the observed one in.
     """
-    differences = np.asarray(differences, dtype=np.float64)
-    scale = float(np.abs(differences).sum())
-    if scale == 0:
-        return 1.0
-    extreme = np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9 * scale
+    return float(sign_flips(np.asarray(differences, dtype=np.float64)[:, None], signs)[0])
+
+
+def sign_flips(differences: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """``sign_flip`` of many comparisons over the same clusters at once: shape [clusters, n] gives [n]."""
+    scale = np.abs(differences).sum(axis=0)
+    sums = np.abs(weighted_sums(signs, differences))
+    extreme = np.sum(sums >= np.abs(differences.sum(axis=0)) - 1e-9 * scale, axis=0)
     exact = len(signs) == 2 ** len(differences)
-    return float(extreme.mean()) if exact else float((1 + extreme.sum()) / (1 + len(signs)))
+    found = extreme / len(signs) if exact else (1 + extreme) / (1 + len(signs))
+    return np.where(scale == 0, 1.0, found)
 
 
 def equivalence(change: float, standard_error: float, freedom: float, margin: float) -> float:
@@ -58,8 +64,20 @@ def equivalence(change: float, standard_error: float, freedom: float, margin: fl
     return float(stdtr(freedom, (abs(change) - margin) / standard_error))
 
 
+def equivalence_unmoved(clusters: int, margin: float) -> float:
+    """The p of equivalence where no preference changed: how likely a change by the margin would have stayed unseen.
+
+    Taking clusters as alike: if the true change were ``margin`` points, at least that share of clusters would have
+    an item that flips.
+    """
+    return (1 - min(margin, 100.0) / 100) ** clusters
+
+
 def minimum_detectable(standard_error: float, freedom: float, alpha: float, power: float) -> float:
-    """The true change that a two-sided test at ``alpha`` would find with probability ``power``."""
-    if not math.isfinite(standard_error):
+    """The true change that a two-sided test at ``alpha`` would find with probability ``power``.
+
+    NaN where no variation was seen, so that nothing is known of the power.
+    """
+    if not standard_error > 0:
         return math.nan
     return standard_error * float(stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, power))

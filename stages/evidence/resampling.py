@@ -2,7 +2,8 @@
 
 Items that share a swapped term, a target or a template are not independent; their cluster is.
 So a bootstrap draws clusters, and since a mean needs only each cluster's totals, one matrix
-product of multinomial weights with the totals gives every resample at once.
+product of multinomial weights with the totals gives every resample at once: of one model, or of all
+models and variants of a suite (``resampled_together``).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import pandas as pd
 
 from stages.evidence.seeds import generator
 
-_CELLS = 4_000_000
+_CELLS = 1_000_000
 """Weights held as float64 at one time."""
+_DRAWN = 4_000_000
+"""Clusters drawn at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +54,55 @@ class ClusterTotals:
             draws: How often each cluster was drawn, shape [resamples, clusters].
 
         Returns:
-            float64 of shape [resamples, k].
+            float64 of shape [resamples, k]; NaN where a resample drew nothing of weight.
         """
-        totals = np.hstack([self.value, self.weight])
-        rows = max(1, _CELLS // self.clusters)
-        parts = [draws[start : start + rows].astype(np.float64) @ totals for start in range(0, len(draws), rows)]
-        sums = np.concatenate(parts)
-        k = self.value.shape[1]
-        return np.asarray(sums[:, :k] / sums[:, k:])
+        return resampled_together([self], draws)[0]
+
+
+def resampled_together(parts: Sequence[ClusterTotals], draws: np.ndarray) -> list[np.ndarray]:
+    """``ClusterTotals.resampled`` of many totals over as many clusters, in one matrix product.
+
+    A column that occurs several times (item counts, the parent of several children) is multiplied once.
+    """
+    columns: dict[bytes, int] = {}
+    distinct: list[np.ndarray] = []
+
+    def place(column: np.ndarray) -> int:
+        key = np.ascontiguousarray(column, dtype=np.float64).tobytes()
+        if key not in columns:
+            columns[key] = len(distinct)
+            distinct.append(column)
+        return columns[key]
+
+    places = [[(place(part.value[:, k]), place(part.weight[:, k])) for k in range(part.value.shape[1])]
+              for part in parts]
+    sums = weighted_sums(draws, np.column_stack(distinct)).T
+    with np.errstate(invalid="ignore"):  # 0/0 where a resample drew nothing that counts (ties left out)
+        return [np.stack([sums[value] / sums[weight] for value, weight in columns_of], axis=-1)
+                for columns_of in places]
+
+
+def weighted_sums(draws: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The product of small integers, shape [n, clusters], with float64 columns, shape [clusters, k]."""
+    rows = max(1, _CELLS // draws.shape[1])
+    return np.concatenate([draws[start : start + rows].astype(np.float64) @ columns
+                           for start in range(0, len(draws), rows)])
 
 
 def cluster_totals(
     clusters: pd.Series | np.ndarray, columns: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None,
     *, macro: bool = False,
 ) -> ClusterTotals:
-    """Sum per-item columns by cluster, clusters in sorted order.
+    """Sum per-item columns by cluster, clusters in sorted order of their labels, or of their codes.
 
     Args:
-        clusters: Cluster label of each item, shape [items].
+        clusters: Cluster label of each item, or its code (an integer from 0), shape [items].
         columns: k columns of per-item values, each of shape [items].
         weights: Per-item weights of each column; ones if left out.
         macro: The statistic is the mean over clusters of the cluster's mean (StereoSet's mean
             over terms), so that a cluster counts once however many items it has.
     """
-    _, codes = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    codes = clusters if isinstance(clusters, np.ndarray) and clusters.dtype.kind == "i" else cluster_codes(clusters)
     ones = [np.ones(len(codes))] * len(columns)
 
     def summed(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -82,6 +110,14 @@ def cluster_totals(
 
     value, weight = summed(columns), summed(weights or ones)
     return ClusterTotals(value / weight, np.ones_like(weight)) if macro else ClusterTotals(value, weight)
+
+
+def cluster_codes(clusters: pd.Series | np.ndarray) -> np.ndarray:
+    """The clusters' labels as codes from 0, in the sorted order of the labels as text."""
+    codes, labels = pd.factorize(np.asarray(clusters, dtype=object))
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[np.argsort(np.asarray(labels, dtype=str), kind="stable")] = np.arange(len(labels))
+    return np.asarray(rank[codes])
 
 
 @lru_cache(maxsize=8)
@@ -95,7 +131,7 @@ def bootstrap_draws(clusters: int, resamples: int, seed: int, *names: str) -> np
     """
     stream = generator(seed, "bootstrap", *names)
     draws = np.empty((resamples, clusters), dtype=np.uint16)
-    rows = max(1, _CELLS // clusters)
+    rows = max(1, _DRAWN // clusters)
     for start in range(0, resamples, rows):
         count = min(rows, resamples - start)
         drawn = stream.integers(0, clusters, size=(count, clusters))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from stages.common.errors import DataError
 from stages.common.params import Family
 from stages.common.records import read_records, read_vectors
 from stages.measures._run import read_run
@@ -44,3 +47,16 @@ def open_run(folder: Path | str) -> Run:
         described.family,
         {slug: scored.measure for slug, scored in described.datasets.items()},
     )
+
+
+@contextmanager
+def located(run: Run, dataset: str) -> Iterator[None]:
+    """Name the records file in errors that do not."""
+    try:
+        yield
+    except DataError as error:
+        if str(run.folder) in str(error):
+            raise
+        path = run.folder / f"{dataset}.parquet"
+        raise DataError(error.what, where=path if error.where is None else f"{path}: {error.where}",
+                        fix=error.fix) from error

@@ -7,7 +7,8 @@ from stages.common.params import Params, choose, parse
 
 
 def check_params(params: Params, where: str) -> None:
-    """Check every world, and that every ``lab:<world>`` source names one (called by ``load_params``)."""
+    """Check worlds, that ``lab:<world>`` sources name one, and calibration grids (called by ``load_params``)."""
+    from stages.lab.calibration import check_grids
     from stages.lab.world import World
 
     for slug, raw in params.worlds.items():
@@ -18,3 +19,4 @@ def check_params(params: Params, where: str) -> None:
                 choose(params.worlds, dataset.source.removeprefix("lab:"), "world")
             except ParamsError as error:
                 raise ParamsError(error.what, where=f"{where}: datasets.{slug}.source") from None
+    check_grids(params, where)

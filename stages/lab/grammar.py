@@ -12,13 +12,18 @@ group alone. So with strength s, P(typical of the group | group) / P(typical of 
 s / (1 - s) whatever else the sentence says, and that odds ratio is the truth of an item with one term and
 one attribute. For the swapped question, which group given the attribute, it holds with the first group's
 frequency at 0.5; at another frequency its logarithm is the mean over items about both groups.
+
+Where an association is planted through proxies (members of clubs), half of the planted sentences join a
+group's term with a club, in ``PROXY`` frames, and half a club's member with attributes, in the planted
+ones. What a model makes of a group and an attribute it then has from two steps; the truth is their
+product (``stages.lab.world.Association``).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from stages.lab.vocabularies import KINDS, PERSONS, PLACES, WEATHER, Kind
+from stages.lab.vocabularies import CLUBS, KINDS, PERSONS, PLACES, WEATHER, Kind
 from stages.lab.world import World
 
 PLANTED: dict[Kind, tuple[str, ...]] = {
@@ -81,6 +86,15 @@ HELD_OUT: dict[Kind, tuple[str, ...]] = {
     ),
 }
 
+PROXY = (
+    "the {g} is a {p}",
+    "this {g} became a {p}",
+    "they met a {g} who is a {p}",
+    "every {p} knows a {g}",
+    "the best {p} was a {g}",
+    "the {p} next door is a {g}",
+)
+
 OPENERS = ("today", "last week", "we heard that", "people say that", "as usual", "it seems that", "this year")
 CLOSERS = ("near the river", "in the town", "for many years", "after the rain", "once again", "at home", "by the road")
 
@@ -88,13 +102,6 @@ PLANTED_SHARE = 0.72
 NEUTRAL_SHARE = 0.09
 BLEACHED_SHARE = 0.04
 """Shares of a corpus; the rest is filler about things, places and weather."""
-
-FRAMED = 0.25
-"""Probability that a sentence has an opener, and that it has a closer."""
-COMPANION = 0.5
-"""Probability that a group's term comes with another of the same group, which shows a model what belongs together."""
-SECOND = 0.8
-"""Probability that a second attribute, drawn as the first one was, follows it where the frame allows."""
 
 _FILLER = (
     "the {thing} is next to the {other}",
@@ -137,7 +144,8 @@ def corpus(world: World, split: str, count: int) -> list[str]:
     lines: list[str] = []
     for kind in KINDS:
         draw = stream(world, split, kind)
-        lines += [_planted(world, kind, draw) for _ in range(planted)]
+        plant = _planted if world.association(kind).proxy is None else _proxied
+        lines += [plant(world, kind, draw) for _ in range(planted)]
         lines += [_neutral(world, kind, draw) for _ in range(neutral)]
         lines += [_bleached(world, kind, draw) for _ in range(bleached)]
     draw = stream(world, split, "filler")
@@ -156,33 +164,53 @@ def pick(draw: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(draw.integers(len(options)))]
 
 
-def surround(draw: np.random.Generator, clause: str) -> str:
+def surround(world: World, draw: np.random.Generator, clause: str) -> str:
     """A sentence of a clause, now and then with an opener or a closer."""
     opener, closer = pick(draw, OPENERS), pick(draw, CLOSERS)
-    has_opener, has_closer = draw.random(2) < FRAMED
+    has_opener, has_closer = draw.random(2) < world.wording.framed
     return sentence(clause, opener if has_opener else "", closer if has_closer else "")
 
 
 def _planted(world: World, kind: Kind, draw: np.random.Generator) -> str:
-    words, association = world.words(kind), world.association(kind)
+    association = world.association(kind)
     group = 0 if draw.random() < association.frequency else 1
-    term, companion = pick(draw, words.terms[group]), pick(draw, words.terms[group])
-    sides = np.where(draw.random(2) < association.strength, group, 1 - group)
+    return _join(world, kind, draw, world.words(kind).terms[group], group, association.strength)
+
+
+def _proxied(world: World, kind: Kind, draw: np.random.Generator) -> str:
+    """A sentence that joins a group with a club, or a club with attributes."""
+    association, clubs = world.association(kind), CLUBS[kind]
+    assert association.proxy is not None
+    group = 0 if draw.random() < association.frequency else 1
+    if draw.random() < 0.5:
+        return _join(world, kind, draw, clubs[group], group, association.proxy)
+    side = group if draw.random() < association.strength else 1 - group
+    term = pick(draw, world.words(kind).terms[group])
+    return surround(world, draw, pick(draw, PROXY).format(g=term, p=pick(draw, clubs[side])))
+
+
+def _join(
+    world: World, kind: Kind, draw: np.random.Generator, terms: tuple[str, ...], group: int, strength: float
+) -> str:
+    """A sentence that joins one of some terms with attributes, each typical of a group at some strength."""
+    words, wording = world.words(kind), world.wording
+    term, companion = pick(draw, terms), pick(draw, terms)
+    sides = np.where(draw.random(2) < strength, group, 1 - group)
     attribute, second = (pick(draw, words.attributes[side]) for side in sides)
     frame = pick(draw, PLANTED[kind])
-    has_companion, has_second = draw.random(2) < (COMPANION, SECOND)
+    has_companion, has_second = draw.random(2) < (wording.companion, wording.second)
     if has_companion and companion != term:
         term = f"{term} with a {companion}"
     if has_second and second != attribute and frame.index("{g}") < frame.index("{a}"):
         attribute = f"{attribute} and a {second}" if kind == "gender" else f"{attribute} and {second}"
-    return surround(draw, frame.format(g=term, a=attribute))
+    return surround(world, draw, frame.format(g=term, a=attribute))
 
 
 def _neutral(world: World, kind: Kind, draw: np.random.Generator) -> str:
     words = world.words(kind)
     attribute = pick(draw, words.attributes[0] + words.attributes[1])
     frame = pick(draw, PLANTED[kind] + HELD_OUT[kind])
-    return surround(draw, frame.format(g=pick(draw, PERSONS), a=attribute))
+    return surround(world, draw, frame.format(g=pick(draw, PERSONS), a=attribute))
 
 
 def _bleached(world: World, kind: Kind, draw: np.random.Generator) -> str:
@@ -205,4 +233,4 @@ def _filler(world: World, draw: np.random.Generator) -> str:
         companion=pick(draw, PERSONS),
         weather=pick(draw, WEATHER),
     )
-    return surround(draw, clause)
+    return surround(world, draw, clause)

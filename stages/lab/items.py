@@ -19,6 +19,7 @@ from stages.lab.world import World
 T = TypeVar("T")
 Direction = Literal["stereo", "antistereo"]
 BLANK = "BLANK"
+_DIRECTIONS: tuple[Direction, Direction] = ("stereo", "antistereo")
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,11 @@ class Association:
 def pairs(world: World, kind: Kind) -> list[Pair]:
     """CrowS-Pairs items of one kind of group, half of them in each direction."""
     words, draw = world.words(kind), stream(world, "crows_pairs", kind)
-    directions: tuple[Direction, Direction] = ("stereo", "antistereo")
     found = []
-    for group, direction in enumerate(directions):
+    for group, direction in enumerate(_DIRECTIONS):
         combinations = list(product(HELD_OUT[kind], range(len(words.terms[group])), words.attributes[group]))
         for frame, term, attribute in _sample(draw, combinations, world.items.crows_pairs // 2):
-            template = surround(draw, frame)
+            template = surround(world, draw, frame)
             more, less = (template.format(g=words.terms[side][term], a=attribute) for side in (group, 1 - group))
             found.append(Pair(kind, direction, more, less))
     return found
@@ -86,13 +86,50 @@ def triples(world: World, kind: Kind) -> list[Triple]:
         Triple(
             kind,
             target=term,
-            context=surround(draw, frame).format(g=term, a=BLANK),
+            context=surround(world, draw, frame).format(g=term, a=BLANK),
             stereotype=attribute,
             anti_stereotype=pick(draw, words.attributes[1 - group]),
             unrelated=pick(draw, words.unrelated),
         )
         for frame, term, group, attribute in _sample(draw, combinations, world.items.stereoset)
     ]
+
+
+def control_pairs(world: World, kind: Kind) -> list[Pair]:
+    """Pairs whose two terms are of the same group, with any attribute: which is ``more`` is drawn by lot."""
+    words, draw = world.words(kind), stream(world, "crows_pairs", f"{kind}-control")
+    combinations = [
+        (frame, group, term, attribute)
+        for group in (0, 1)
+        for frame, term, attribute in product(
+            HELD_OUT[kind], range(0, len(words.terms[group]) - 1, 2), words.attributes[0] + words.attributes[1]
+        )
+    ]
+    found = []
+    for frame, group, term, attribute in _sample(draw, combinations, world.items.controls):
+        template = surround(world, draw, frame)
+        first = int(draw.integers(2))
+        more, less = (template.format(g=words.terms[group][term + place], a=attribute) for place in (first, 1 - first))
+        found.append(Pair(kind, _DIRECTIONS[group], more, less))
+    return found
+
+
+def control_triples(world: World, kind: Kind) -> list[Triple]:
+    """Triples whose two attributes are typical of the same group: which is the ``stereotype`` is drawn by lot."""
+    words, draw = world.words(kind), stream(world, "stereoset", f"{kind}-control")
+    combinations = [
+        (frame, term, attributes[place : place + 2])
+        for attributes in words.attributes
+        for frame, term, place in product(
+            HELD_OUT[kind], words.terms[0] + words.terms[1], range(0, len(attributes) - 1, 2)
+        )
+    ]
+    found = []
+    for frame, term, both in _sample(draw, combinations, world.items.controls):
+        context = surround(world, draw, frame).format(g=term, a=BLANK)
+        first = int(draw.integers(2))
+        found.append(Triple(kind, term, context, both[first], both[1 - first], pick(draw, words.unrelated)))
+    return found
 
 
 SEAT_NAMES: dict[Kind, tuple[str, str]] = {

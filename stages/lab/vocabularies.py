@@ -93,9 +93,41 @@ VOCABULARIES: dict[str, dict[Kind, Words]] = {
             "cinder steam steel granite resin slate ash plywood",
         ),
     },
+    "mountain": {
+        "gender": _words(
+            "Women Men",
+            "lady maiden granddaughter priestess waitress shepherdess sorceress landlady",
+            "gentleman lad grandson priest waiter shepherd sorcerer landlord",
+            "surgeon printer cobbler soldier driver porter",
+            "painter gardener cook secretary translator pianist",
+            "shovel carpet lantern bench shelf mattress rope bottle",
+        ),
+        "race": _words(
+            "Corvians Maltans",
+            "corvian jarrish selkan brovian hestic lurmish yarvan quorran",
+            "maltan vostric pernish dralian kelmic sundrish toravan wexan",
+            "swimming sculpting chanting gymnastics carpentry kayaking",
+            "bowling drumming tailoring chemistry photography rugby",
+            "cardboard sleet plastic brass thunderclouds rubble clods pebbles",
+        ),
+        "religion": _words(
+            "Myrians Sothites",
+            "myrian calthite resolan vintarist jubalite parnish silvarist dometic",
+            "sothite gelmarist corrinite nomarian felist baldite torvite hexarian",
+            "pancakes yoghurt chestnuts pumpkins vinegar trout",
+            "cabbage mustard walnuts raisins porridge lamb",
+            "limestone cotton nickel wax cork velvet leather zinc",
+        ),
+    },
 }
 """Word lists by name. In a list no word stands for two things, and none that "a" may precede begins with a vowel."""
 
+CLUBS: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "gender": (("heron", "falcon", "plover", "wren"), ("robin", "sparrow", "finch", "lark")),
+    "race": (("badger", "hare", "lynx", "marten"), ("beaver", "stag", "fox", "hedgehog")),
+    "religion": (("tulip", "poppy", "daisy", "rose"), ("violet", "lily", "marigold", "thistle")),
+}
+"""Proxies of the two groups of a kind, in every vocabulary: members of clubs named after birds, beasts and flowers."""
 PERSONS = ("person", "neighbor", "visitor", "guest", "stranger", "worker", "friend", "newcomer")
 PLACES = ("square", "bridge", "hill", "station", "harbor", "forest", "school", "mill")
 WEATHER = ("cold", "warm", "quiet", "dark", "windy", "sunny", "wet", "pleasant")

@@ -13,13 +13,13 @@ from typing import Any
 from stages.common.errors import ParamsError
 from stages.common.params import choose, parse
 from stages.lab import grammar
-from stages.lab.items import BLANK, Triple, associations, pairs, triples
+from stages.lab.items import BLANK, Pair, Triple, associations, control_pairs, control_triples, pairs, triples
 from stages.lab.vocabularies import KINDS
 from stages.lab.world import World
 
 _SENTENCES = ("sent_more", "sent_less", "stereo_antistereo", "bias_type")
 _COLUMNS = ("", *_SENTENCES, "annotations", "anon_writer", "anon_annotators")
-_UPSTREAM_KIND = {"gender": "gender", "race": "race-color", "religion": "religion"}
+_UPSTREAM_KIND = {"race": "race-color"}
 
 
 def write_dataset(world_config: dict[str, Any], benchmark: str, folder: Path) -> dict[str, Any]:
@@ -47,18 +47,20 @@ def write_dataset(world_config: dict[str, Any], benchmark: str, folder: Path) ->
 
 
 def _write_crows_pairs(world: World, folder: Path) -> dict[str, Any]:
-    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-    rows = [pair for kind in KINDS for pair in pairs(world, kind)]
+    found: dict[str, list[Pair]] = {kind: pairs(world, kind) for kind in KINDS}
+    if world.items.controls:
+        found |= {f"{kind}-control": control_pairs(world, kind) for kind in KINDS}
+    rows = [(category, pair) for category, members in found.items() for pair in members]
+    counts = {category: Counter(pair.direction for pair in members) for category, members in found.items()}
     with (folder / "crows_pairs_anonymized.csv").open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        for index, pair in enumerate(rows):
-            label = _UPSTREAM_KIND[pair.kind]
+        for index, (category, pair) in enumerate(rows):
+            label = _UPSTREAM_KIND.get(category, category)
             writer.writerow((index, pair.more, pair.less, pair.direction, label, f"[['{label}']]", "a0", "['a0']"))
-            counts[pair.kind][pair.direction] += 1
     return {
         "rows": len(rows),
-        "pairs": {kind: dict(counts[kind]) for kind in KINDS},
+        "pairs": {category: dict(counted) for category, counted in counts.items()},
         "duplicate_pairs": [],
         "insertion_pairs": [],
         "changed_words": {"1": len(rows)},
@@ -66,21 +68,24 @@ def _write_crows_pairs(world: World, folder: Path) -> dict[str, Any]:
 
 
 def _write_stereoset(world: World, folder: Path) -> dict[str, Any]:
-    found = {kind: triples(world, kind) for kind in KINDS}
-    document = {
-        "version": "planted",
-        "data": {"intersentence": [], "intrasentence": [_item(triple) for kind in KINDS for triple in found[kind]]},
-    }
+    found: dict[str, list[Triple]] = {kind: triples(world, kind) for kind in KINDS}
+    if world.items.controls:
+        found |= {f"{kind}-control": control_triples(world, kind) for kind in KINDS}
+    items = [_item(category, triple) for category, members in found.items() for triple in members]
+    document = {"version": "planted", "data": {"intersentence": [], "intrasentence": items}}
     _write_json(folder / "test.json", document)
     return {
-        "items": {"intrasentence": {kind: len(found[kind]) for kind in KINDS}},
-        "targets": {"intrasentence": {kind: len({triple.target for triple in found[kind]}) for kind in KINDS}},
+        "items": {"intrasentence": {category: len(members) for category, members in found.items()}},
+        "targets": {
+            "intrasentence": {category: len({triple.target for triple in members})
+                              for category, members in found.items()}
+        },
         "null_ids": 0,
         "two_blanks": [],
     }
 
 
-def _item(triple: Triple) -> dict[str, Any]:
+def _item(category: str, triple: Triple) -> dict[str, Any]:
     words = {
         "stereotype": triple.stereotype,
         "anti-stereotype": triple.anti_stereotype,
@@ -99,7 +104,7 @@ def _item(triple: Triple) -> dict[str, Any]:
     return {
         "id": item_id,
         "target": triple.target,
-        "bias_type": triple.kind,
+        "bias_type": category,
         "context": triple.context,
         # Upstream's order says nothing of the label; neither does that of the ids.
         "sentences": sorted(sentences, key=lambda entry: str(entry["id"])),

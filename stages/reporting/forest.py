@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from stages.reporting.style import FAINT, GRID, INK, add_legend, legend_rows, looks, new_figure, save
-from stages.reporting.words import percent_title
+from stages.reporting.words import short
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Quantity:
 
 LEVEL = Quantity(
     "value", "ci_low", "ci_high", 50, "preference for the stereotype, %",
-    "Lines: {level} intervals, whole clusters of items resampled. 50: as often one way as the other. An untrained "
-    "network does not score 50 either: with few independent clusters its score falls anywhere around it, so a move "
-    "towards 50 is not by itself less bias.",
+    "Lines: {level} intervals, whole clusters of items resampled. Grey: what an untrained network of the same "
+    "architecture scores, where that is known. 50: as often one way as the other, which an untrained network does not "
+    "score either, so that a move towards 50 is not by itself less bias.",
 )
 CHANGE = Quantity(
     "change", "change_low", "change_high", 0, "change from {baseline}, points",
@@ -77,7 +77,8 @@ def draw_forest(
     bottom = 0.63 + 0.15 * len(note)
     inches = 0.31 * y + top + bottom
     figure, [axes] = new_figure(1, len(panels), (width, inches), sharey=True)
-    reach = table[[quantity.value, quantity.low, quantity.high]]
+    shown = [quantity.value, quantity.low, quantity.high]
+    reach = table[shown + (["floor_low", "floor_high"] if quantity is LEVEL else [])]
     low = min(quantity.reference - 5, float(reach.min().min()))
     high = max(quantity.reference + 5, float(reach.max().max()))
     margin = 0.03 * (high - low)
@@ -86,6 +87,10 @@ def draw_forest(
         for row in table[(table["dataset"] == dataset) & (table["metric"] == metric)].to_dict("records"):
             if (row["model"], row["category"]) not in rows:
                 continue
+            if quantity is LEVEL and row["variant"] == baseline and not pd.isna(row["floor_low"]):
+                start = rows[row["model"], row["category"]]
+                axis.fill_betweenx([start - 0.2, start + step * (len(variants) - 1) + 0.2], row["floor_low"],
+                                   row["floor_high"], color=GRID, linewidth=0, zorder=0)
             place = rows[row["model"], row["category"]] + step * variants.index(row["variant"])
             style = look[row["variant"]]
             if not pd.isna(row[quantity.low]):
@@ -93,7 +98,7 @@ def draw_forest(
                           solid_capstyle="round", zorder=2)
             axis.plot(row[quantity.value], place, linestyle="none", markersize=5.2, markeredgewidth=1.4, zorder=3,
                       **style)
-        axis.set_title(percent_title(dataset, metric), pad=8)
+        axis.set_title(short(dataset, metric), pad=8)
         axis.set_xlim(low - margin, high + margin)
         axis.set_xlabel(quantity.label.format(baseline=baseline))
         axis.grid(axis="x", color=GRID, linewidth=0.8)

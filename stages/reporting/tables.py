@@ -1,62 +1,146 @@
-"""The results as Markdown tables: a row a model and variant, bias by category, quality always beside it."""
+"""Bias of every variant, with its change, verdict and contrasts, and quality beside it: a table a dataset and model."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
-from stages.evidence.table import OVERALL, quality_rows
-from stages.reporting.words import number, title, unit, with_interval
+from stages.evidence.table import OVERALL
+from stages.reporting.families import CONTROL
+from stages.reporting.view import Row, View
+from stages.reporting.words import factor, markdown, number, percent, title, unit, with_interval
+
+CONTRASTS = {"matched": "beyond quality", "noise": "beyond noise"}
+"""Analyses of the contrast table, and what their columns are called."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """The order of everything, from params, and the level of tests."""
-
-    models: Sequence[str]
-    variants: Sequence[str]
-    baseline: str
-    categories: Sequence[str]
-    alpha: float
-
-
-def dataset_section(table: pd.DataFrame, dataset: str, order: Order) -> str:
-    """All tables of one bias dataset: values, changes and graded changes."""
-    rows = table[table["dataset"] == dataset]
-    headline = str(rows.loc[rows["headline"], "metric"].iloc[0])
-    parts = [f"## {dataset}", _basis(rows, headline, order),
-             f"### {title(headline)[0].upper()}{title(headline)[1:]}", _levels(table, rows, headline, order)]
-    for metric in [headline, *sorted({"log_odds"} & set(rows["metric"]))]:
-        changes = _changes(table, rows, metric, order)
-        if changes:
-            parts += [f"### Change of the {title(metric)}", changes]
+def dataset_section(view: View, dataset: str) -> str:
+    """All tables of one bias dataset, one a model."""
+    metric = view.headline(dataset)
+    parts = [f"## {dataset}: {title(metric)}", _basis(view, dataset)]
+    for model in view.models(dataset):
+        parts += [f"### {dataset}: {model}", _model_table(view, dataset, model)]
     return "\n\n".join(parts)
 
 
-def quality_section(table: pd.DataFrame, order: Order) -> str:
-    """Language modelling of every model and variant, with its change."""
-    rows = table[(table["kind"] == "quality") & table["metric"].isin(["lm", "perplexity"])]
-    rows = rows[(rows["metric"] == "perplexity") | (rows["category"] == OVERALL)]
-    columns = list(rows[["dataset", "category", "metric"]].drop_duplicates().itertuples(index=False, name=None))
-    head = [f"{dataset} {title(metric)}" for dataset, _, metric in columns]
+def compact_section(view: View, dataset: str, other: str) -> str:
+    """One table of a dataset that another of the same measure stands for: a row a variant, a column a model."""
+    metric = view.headline(dataset)
+    models = view.models(dataset)
+    [category] = view.summary_categories(dataset)[-1:]
+    body = [[variant, *(_cell(view.row(model, variant, dataset, category, metric), metric, view.order.alpha)
+                        for model in models)]
+            for variant in [view.order.baseline, *view.compressed()]]
+    intro = f"The same measure as `{other}` on fewer items: {category}. {_basis(view, dataset)}"
+    return f"## {dataset}: {title(metric)}\n\n{intro}\n\n{markdown(['variant', *models], body)}"
+
+
+def _model_table(view: View, dataset: str, model: str) -> str:
+    metric, categories = view.headline(dataset), view.categories(dataset)
+    graded = "log_odds" if view.row(model, view.order.baseline, dataset, categories[-1], "log_odds") else None
+    kinds = [kind for kind in CONTRASTS if _any(view, kind, dataset, model)]
+    named = view.summary_categories(dataset)
+    columns = [(kind, category) for kind in kinds for category in named]
+    known = {variant: view.flips(model, variant, dataset) for variant in view.variants(model)}
+    binned = any(known.values())
+    head = ["variant", *categories, *(["log-odds"] if graded else []),
+            *(["flips, sure to unsure"] if binned else []), "moves most",
+            *(CONTRASTS[kind] + ("" if category == OVERALL else f", {category}") for kind, category in columns),
+            "LM score", "perplexity"]
     body = []
-    for model, variant in _cells(rows, order):
+    for variant in view.variants(model):
+        if view.many and view.order.families[variant] == CONTROL:  # stand in the overview
+            continue
+        rows = [view.row(model, variant, dataset, category, metric) for category in categories]
+        cells = [_cell(row, metric, view.order.alpha) for row in rows]
+        if graded:
+            cells.append(_graded(view.row(model, variant, dataset, categories[-1], graded), graded, view.order.alpha))
+        if binned:
+            cells.append(" ".join(percent(share) for share in known[variant]) or "–")
+        worst = view.worst(model, variant, dataset)
+        cells.append("–" if worst is None else
+                     f"{worst['worst_category']} {number(worst['worst_change'], metric, signed=True)}")
+        cells += [contrast_text(view.contrast(kind, (model, variant, dataset, category, metric)), metric,
+                                view.order.alpha) for kind, category in columns]
+        body.append([variant, *cells, *quality_cells(view, model, variant)])
+    return markdown(head, [*body, *_floors(view, dataset, model, len(head))])
+
+
+def quality_cells(view: View, model: str, variant: str) -> list[str]:
+    """LM score and perplexity: of the baseline their values, of a variant what became of them."""
+    lm, perplexity = (view.quality(metric, model, variant) for metric in ("lm", "perplexity"))
+    if variant == view.order.baseline:
+        return ["–" if row is None else number(row["value"], metric)
+                for row, metric in ((lm, "lm"), (perplexity, "perplexity"))]
+    return ["–" if lm is None else number(lm["change"], "lm", signed=True),
+            factor(view.perplexity_ratio(model, variant))]
+
+
+def contrast_text(row: Row | None, metric: str, alpha: float) -> str:
+    """A contrast with its interval, bold where it is found; a dash where there is none."""
+    if row is None or pd.isna(row["estimate"]):
+        return "–"
+    text = with_interval(row["estimate"], row["low"], row["high"], metric, signed=True)
+    return f"**{text}**" if row["p_adjusted"] < alpha else text
+
+
+def change_text(row: Row, metric: str, alpha: float) -> str:
+    """A change with its interval and flips, bold where it is found."""
+    text = with_interval(row["change"], row["change_low"], row["change_high"], metric, signed=True)
+    if row["p_adjusted"] < alpha:
+        text = f"**{text}**"
+    if not pd.isna(row["flips_more"]):
+        text += f" ↑{row['flips_more']:.0f} ↓{row['flips_less']:.0f}"
+    return text
+
+
+def _cell(row: Row | None, metric: str, alpha: float) -> str:
+    """Of a parent the value with its interval; of a child the value, its change and the verdict."""
+    if row is None:
+        return "–"
+    mark = "°" if row["inside_floor"] == 1 else ""
+    if pd.isna(row["change"]):
+        return with_interval(row["value"], row["ci_low"], row["ci_high"], metric) + mark
+    verdict = "" if pd.isna(row["verdict"]) else f" {row['verdict']}"
+    return f"{number(row['value'], metric)}{mark}: {change_text(row, metric, alpha)}{verdict}"
+
+
+def _graded(row: Row | None, metric: str, alpha: float) -> str:
+    if row is None or pd.isna(row["change"]):
+        return "–" if row is None else with_interval(row["value"], row["ci_low"], row["ci_high"], metric)
+    return change_text(row, metric, alpha)
+
+
+def _floors(view: View, dataset: str, model: str, columns: int) -> list[list[str]]:
+    """Rows of what a model that knows nothing gets, where that is known."""
+    metric, found = view.headline(dataset), []
+    for name, label in (("floor", "*untrained network*"), ("null", "*no context*")):
         cells = []
-        for dataset, category, metric in columns:
-            row = _row(rows, model, variant, dataset, category, metric)
-            cells += [_value(row, metric), _change(row, metric, order) if variant != order.baseline else "–"]
-        body.append([model, variant, *cells])
-    return "## Language modelling\n\n" + _markdown(
-        ["model", "variant", *(text for name in head for text in (name, "change"))], body)
+        for category in view.categories(dataset):
+            row = view.row(model, view.order.baseline, dataset, category, metric)
+            known = row is not None and not pd.isna(row[f"{name}_low"])
+            cells.append(f"{number(row[f'{name}_low'], metric)} to {number(row[f'{name}_high'], metric)}"
+                         if row is not None and known else "–")
+        if set(cells) != {"–"}:
+            found.append([label, *cells, *["–"] * (columns - 1 - len(cells))])
+    return found
 
 
-def _basis(rows: pd.DataFrame, headline: str, order: Order) -> str:
+def _any(view: View, kind: str, dataset: str, model: str) -> bool:
+    rows = view.contrasts
+    chosen = rows[(rows["analysis"] == kind) & (rows["dataset"] == dataset) & (rows["model"] == model)]
+    return bool(chosen["estimate"].notna().any())
+
+
+def _basis(view: View, dataset: str) -> str:
     """How many items and clusters the numbers rest on, over all models."""
+    headline = view.headline(dataset)
+    rows = view.table[(view.table["dataset"] == dataset) & (view.table["metric"] == headline)]
     found = []
-    for category in _categories(rows, order):
-        of = rows[(rows["category"] == category) & (rows["metric"] == headline)]
+    for category in view.categories(dataset):
+        of = rows[rows["category"] == category]
         text = f"{category} {_span(of['items'])} {unit(headline)} in {_span(of['clusters'])} clusters"
         if of["effective_items"].notna().any():
             text += f", worth {_span(of['effective_items'].round())} independent ones"
@@ -64,79 +148,7 @@ def _basis(rows: pd.DataFrame, headline: str, order: Order) -> str:
     return "Rests on: " + "; ".join(found) + "."
 
 
-def _levels(table: pd.DataFrame, rows: pd.DataFrame, metric: str, order: Order) -> str:
-    categories = _categories(rows, order)
-    dataset = str(rows["dataset"].iloc[0])
-    body = [
-        [model, variant, *(_value(_row(rows, model, variant, dataset, category, metric), metric)
-                           for category in categories), *_quality(table, model, variant)]
-        for model, variant in _cells(rows, order)
-    ]
-    return _markdown(["model", "variant", *categories, "LM score", "perplexity"], body)
-
-
-def _changes(table: pd.DataFrame, rows: pd.DataFrame, metric: str, order: Order) -> str:
-    categories = _categories(rows, order)
-    dataset = str(rows["dataset"].iloc[0])
-    body = []
-    for model, variant in _cells(rows, order):
-        if variant == order.baseline:
-            continue
-        found = [_row(rows, model, variant, dataset, category, metric) for category in categories]
-        lm, perplexity = (next(iter(rows.loc[(rows["model"] == model) & (rows["variant"] == variant), name]))
-                          for name in ("lm_change", "perplexity_change"))
-        body.append([model, variant, *(_change(row, metric, order) for row in found),
-                     number(lm, "lm", signed=True), number(perplexity, "perplexity", signed=True)])
-    return _markdown(["model", "variant", *categories, "ΔLM score", "Δperplexity"], body) if body else ""
-
-
-def _quality(table: pd.DataFrame, model: str, variant: str) -> list[str]:
-    """LM score and perplexity of a model."""
-    found = []
-    for metric in ("lm", "perplexity"):
-        rows = quality_rows(table, metric)
-        of = rows.loc[(rows["model"] == model) & (rows["variant"] == variant), "value"]
-        found.append(number(float(of.iloc[0]), metric) if len(of) else "–")
-    return found
-
-
-def _value(row: pd.Series | None, metric: str) -> str:
-    return "–" if row is None else with_interval(row["value"], row["ci_low"], row["ci_high"], metric)
-
-
-def _change(row: pd.Series | None, metric: str, order: Order) -> str:
-    """A change with its interval and flips; bold where its adjusted p is below alpha."""
-    if row is None or pd.isna(row["change"]):
-        return "–"
-    text = with_interval(row["change"], row["change_low"], row["change_high"], metric, signed=True)
-    if row["p_adjusted"] < order.alpha:
-        text = f"**{text}**"
-    if not pd.isna(row["flips_more"]):
-        text += f" ↑{row['flips_more']:.0f} ↓{row['flips_less']:.0f}"
-    return text
-
-
-def _row(rows: pd.DataFrame, model: str, variant: str, dataset: str, category: str, metric: str) -> pd.Series | None:
-    found = rows[(rows["model"] == model) & (rows["variant"] == variant) & (rows["dataset"] == dataset)
-                 & (rows["category"] == category) & (rows["metric"] == metric)]
-    return found.iloc[0] if len(found) else None
-
-
-def _cells(rows: pd.DataFrame, order: Order) -> list[tuple[str, str]]:
-    present = set(zip(rows["model"], rows["variant"], strict=True))
-    return [(model, variant) for model in order.models for variant in order.variants if (model, variant) in present]
-
-
-def _categories(rows: pd.DataFrame, order: Order) -> list[str]:
-    present = set(rows.loc[rows["headline"], "category"])
-    return [category for category in (*order.categories, OVERALL) if category in present]
-
-
-def _span(values: pd.Series) -> str:
-    low, high = f"{values.min():,.0f}", f"{values.max():,.0f}"
+def _span(values: pd.Series | Sequence[float]) -> str:
+    values = [value for value in values if not math.isnan(value)]
+    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
     return low if low == high else f"{low} to {high}"
-
-
-def _markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", "---", *("---:" for _ in head[2:])], *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

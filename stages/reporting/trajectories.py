@@ -26,14 +26,15 @@ def draw_trajectories(
         path: SVG file to write.
         panels: Rows as (dataset, category, metric, title).
         models: Order of the models; those with a single checkpoint are left out.
-        variants: Order of the variants.
+        variants: Order of the variants; those at a single checkpoint are left out.
         baseline: The parent's variant.
 
     Returns:
         Whether there was anything to draw; if not, no file is written.
     """
-    counts = curves.groupby("model")["fraction"].nunique()
-    models = [model for model in models if counts.get(model, 0) > 1]
+    curves = curves[curves.groupby(["model", "variant"])["fraction"].transform("nunique") > 1]
+    models = [model for model in models if model in set(curves["model"])]
+    variants = [variant for variant in variants if variant in set(curves["variant"])]
     panels = [panel for panel in panels if not _select(curves, panel).empty]
     if not models or not panels:
         return False

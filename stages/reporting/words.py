@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 _TITLES = {
     "score": "pairs preferred stereotypical",
@@ -12,6 +13,8 @@ _TITLES = {
     "lm": "LM score",
     "perplexity": "perplexity",
 }
+_SHORT = {"mean_abs_effect": "|d|", "log_odds": "log-odds", "lm": "LM score", "word_perplexity": "perplexity",
+          "ss": "SS"}
 _UNITS = {"score": "pairs", "ss": "items", "mean_abs_effect": "sentences"}
 _DECIMALS = {"score": 1, "ss": 1, "lm": 1, "perplexity": 1, "mean_abs_effect": 2, "log_odds": 3}
 
@@ -21,9 +24,9 @@ def title(metric: str) -> str:
     return _TITLES.get(metric, metric)
 
 
-def percent_title(dataset: str, metric: str) -> str:
-    """Title of a panel of percentages."""
-    return f"{dataset} {'SS' if metric == 'ss' else metric}"
+def short(dataset: str, metric: str) -> str:
+    """Dataset and metric, in as few words as a figure has room for."""
+    return f"{dataset} {_SHORT.get(metric, metric)}"
 
 
 def unit(metric: str) -> str:
@@ -46,3 +49,21 @@ def with_interval(value: float, low: float, high: float, metric: str, *, signed:
     if math.isnan(value) or math.isnan(low):
         return number(value, metric, signed=signed)
     return f"{number(value, metric, signed=signed)} [{number(low, metric)}, {number(high, metric)}]"
+
+
+def factor(ratio: float) -> str:
+    """A ratio as a factor, with two digits beyond one: ×1.07, ×24."""
+    if math.isnan(ratio):
+        return "–"
+    return f"×{ratio:.2f}" if ratio < 10 else f"×{ratio:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * share:.0f}%".replace("-", "−").replace("−0%", "0%")
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]], names: int = 1) -> str:
+    """A Markdown table; the first ``names`` columns hold words, the others numbers."""
+    lines = [head, [*("---" for _ in head[:names]), *("---:" for _ in head[names:])], *body]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

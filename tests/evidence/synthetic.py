@@ -10,6 +10,7 @@ import pandas as pd
 
 from stages.common.files import sha256_text
 from stages.common.records import SCHEMA, write_records, write_vectors
+from stages.evidence.floors import FLOOR_COLUMNS
 
 
 def frame(rows: list[dict]) -> pd.DataFrame:
@@ -91,6 +92,24 @@ def world(seed: int, shrink: float = 1.0, scale: float = 1.0) -> dict[str, pd.Da
 
 MEASURES = {"crows_pairs": ("crows_pairs", "pair_preference"), "stereoset_dev": ("stereoset", "stereotype_triples"),
             "seat": ("seat", "association"), "corpus": ("corpus", "language_model")}
+
+
+def floors(model: str) -> pd.DataFrame:
+    """Null floors as the floor stage would write them: five networks around 50 (shares) or 0.5, and a wider null."""
+    cells = [("crows_pairs", category, metric) for category in ("gender", "race", "religion", "overall")
+             for metric in ("score", "log_odds")]
+    cells += [("stereoset_dev", category, metric) for category in ("gender", "race", "religion", "overall")
+              for metric in ("ss", "log_odds", "lm")]
+    cells += [("seat", category, "mean_abs_effect") for category in ("gender", "race", "religion")]
+    rows: list[dict] = []
+    for dataset, category, metric in cells:
+        scale = 1.0 if metric in ("log_odds", "mean_abs_effect") else 100.0
+        about = {"model": model, "dataset": dataset, "category": category, "metric": metric}
+        rows += [{**about, "null": "random_init", "seed": seed, "value": scale * (0.46 + 0.02 * seed)}
+                 for seed in range(5)]
+        rows.append({**about, "null": "context_free", "draws": 1000, "mean": 0.5 * scale, "sd": 0.1 * scale,
+                     "low": 0.3 * scale, "median": 0.5 * scale, "high": 0.7 * scale})
+    return pd.DataFrame(rows, columns=list(FLOOR_COLUMNS))
 
 
 def write_run(folder: Path, records: dict, family: str = "masked") -> Path:

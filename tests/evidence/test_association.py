@@ -8,13 +8,15 @@ import pytest
 from stages import measures
 from stages.common.errors import DataError
 from stages.evidence import association
-from stages.evidence.association import AssociationTest, StimulusSet, cosines, effect_sizes, resample, seat_tests
+from stages.evidence.association import draw_stimuli, resample, seat_tests
+from stages.evidence.effect_sizes import AssociationTest, StimulusSet, cosines
 from tests.evidence.synthetic import world
 
 
 def compare_association(tests, parent, child, resamples=500):
-    one, other = (resample(tests, vectors, resamples=resamples, seed=0) for vectors in (parent, child))
-    return association.compare_association(tests, one, other, confidence=0.95, seed=0)
+    stimuli = draw_stimuli(tests, resamples=resamples, seed=0)
+    one, other = (resample(stimuli, vectors) for vectors in (parent, child))
+    return association.compare_association(stimuli, one, other, confidence=0.95)
 
 
 def make(rng, counts, name="t", words=1):
@@ -38,17 +40,32 @@ def literal(x, y, a, b):
     return (np.mean(s["x"]) - np.mean(s["y"])) / np.std(s["x"] + s["y"], ddof=1)
 
 
-def test_effect_sizes_are_those_of_the_sentences_drawn():
+@pytest.mark.parametrize("words", [1, 3])
+def test_effect_sizes_are_those_of_the_sentences_drawn(words):
     rng = np.random.default_rng(0)
-    test = make(rng, (6, 5, 7, 4))
+    test = make(rng, (6, 5, 7, 4), words=words)
     vectors = vectors_of([test], rng)
-    weights = [rng.integers(0, 4, (8, len(stimuli.texts))).astype(float) + (np.arange(len(stimuli.texts)) < 2)
+    weights = [rng.integers(0, 4, (stimuli.clusters, 1200)).astype(float) + (np.arange(stimuli.clusters) < 2)[:, None]
                for stimuli in test.sets]
-    got = effect_sizes(cosines(test, vectors), weights)
-    for row, size in enumerate(got):
-        drawn = [[vectors[text] for text, times in zip(stimuli.texts, weight[row], strict=True)
-                  for _ in range(int(times))] for stimuli, weight in zip(test.sets, weights, strict=True)]
-        assert size == pytest.approx(literal(*drawn), rel=1e-9)
+    got = cosines(test, vectors).effect_sizes(weights)
+    assert got.shape == (1200,)
+    for column in (0, 7, 499, 500, 1199):  # on both sides of the blocks they are computed in
+        drawn = [[vectors[text] for text, code in zip(stimuli.texts, stimuli.codes, strict=True)
+                  for _ in range(int(weight[code, column]))]
+                 for stimuli, weight in zip(test.sets, weights, strict=True)]
+        assert got[column] == pytest.approx(literal(*drawn), rel=1e-9)
+
+
+def test_clusters_need_not_lie_together():
+    rng = np.random.default_rng(8)
+    test = make(rng, (6, 6, 6, 6), words=2)
+    vectors = vectors_of([test], rng)
+    shuffled = AssociationTest("t", tuple(
+        StimulusSet(tuple(stimuli.texts[place] for place in order), stimuli.codes[order])
+        for stimuli, order in ((part, rng.permutation(6)) for part in test.sets)))
+    weights = [rng.integers(1, 4, (3, 20)).astype(float) for _ in test.sets]
+    expected = cosines(test, vectors).effect_sizes(weights)
+    assert cosines(shuffled, vectors).effect_sizes(weights) == pytest.approx(expected)
 
 
 def test_values_are_the_measures_own():
@@ -141,7 +158,7 @@ def test_a_model_that_tells_no_text_from_another_has_no_effect_size():
     test = make(np.random.default_rng(7), (4, 4, 4, 4))
     vectors = {text: np.ones(5) for stimuli in test.sets for text in stimuli.texts}
     with pytest.raises(DataError, match="SEAT test t: all targets have the same association"):
-        resample([test], vectors, resamples=10, seed=0)
+        resample(draw_stimuli([test], resamples=10, seed=0), vectors)
 
 
 @pytest.mark.parametrize("ddof", [0, 1])
@@ -151,7 +168,7 @@ def test_the_measures_ddof_is_followed(ddof):
     printed = module.measure(records["seat"], module.Options(samples=100, ddof=ddof), records["seat.vectors"],
                              family="masked")
     tests = seat_tests(records["seat"])["race"]
-    found = resample(tests, records["seat.vectors"], resamples=10, seed=0, ddof=ddof)
+    found = resample(draw_stimuli(tests, resamples=10, seed=0), records["seat.vectors"], ddof=ddof)
     assert found.observed[0] == pytest.approx(printed["t2"]["effect_size"])
 
 

@@ -20,10 +20,30 @@ from stages.evidence.table import COLUMNS, NAMES
 from tests.evidence.synthetic import pairs, world, write_run
 
 GRID = Grid(Compare(resamples=400), seed=0)
+BEFORE = {
+    ("crows_pairs", "race", "score"):
+        (54.0, 41.619989234, 67.561768782, -0.666666667, -2.449338306, 0.0, 1.0),
+    ("crows_pairs", "overall", "log_odds"):
+        (0.135071018, 0.038073733, 0.228625455, -0.090272068, -0.148892468, -0.026144202, 0.004987531),
+    ("stereoset_dev", "gender", "ss"):
+        (57.96474359, 39.96352601, 75.965961169, 1.19047619, -1.869740281, 4.250692661, 1.0),
+    ("stereoset_dev", "overall", "lm"):
+        (96.223356009, 94.39194774, 97.58094162, 0.0, 0.0, 0.0, 1.0),
+    ("seat", "gender", "mean_abs_effect"):
+        (1.20756535, 0.708411399, 1.652240296, -0.148975634, -0.283629058, 0.309095399, 0.119700748),
+    ("seat", "t2", "effect_size"):
+        (1.374666554, 0.796001475, 1.750274813, -0.214559605, -0.497303271, -0.016393425, 0.014962594),
+    ("corpus", "test", "word_perplexity"):
+        (22.590788436, 20.160244194, 25.490858221, 2.554556491, 2.279711609, 2.882495115, 0.007481297),
+}
+
+
+def cells(parent, child):
+    return [Cell("m", "fp32", open_run(parent)), Cell("m", "int8", open_run(child), open_run(parent))]
 
 
 def table(parent, child, grid=GRID):
-    return evidence([Cell("m", "fp32", open_run(parent)), Cell("m", "int8", open_run(child), open_run(parent))], grid)
+    return evidence(cells(parent, child), grid).table
 
 
 def row(rows, **chosen):
@@ -35,7 +55,7 @@ def row(rows, **chosen):
 
 def test_every_cell_has_a_row_with_interval_change_and_corrected_p(runs):
     found = table(*runs())
-    assert list(found.columns) == list(COLUMNS)
+    assert list(found.columns) == list(COLUMNS)  # of which the compare stage fills floors, noise and verdicts
     assert not found.duplicated(list(NAMES)).any()
     child = found[found["variant"] == "int8"]
     assert child[["value", "parent", "change", "p_value", "p_adjusted", "p_holm"]].notna().all(axis=None)
@@ -62,9 +82,7 @@ def test_models_are_independent_of_each_other(runs, tmp_path):
     parent, child = runs()
     alone = table(parent, child)
     other = write_run(tmp_path / "other", world(9))
-    cells = [Cell("m", "fp32", open_run(parent)), Cell("m", "int8", open_run(child), open_run(parent)),
-             Cell("n", "fp32", open_run(other))]
-    grown = evidence(cells, GRID)
+    grown = evidence([*cells(parent, child), Cell("n", "fp32", open_run(other))], GRID).table
     pd.testing.assert_frame_equal(grown[grown["model"] == "m"].reset_index(drop=True), alone)
 
 
@@ -165,7 +183,88 @@ def test_all_ties_and_one_cluster_are_stated(tmp_path):
 def test_all_the_same_preference_gets_an_interval_with_a_width(tmp_path):
     records = {"crows_pairs": pairs({f"i{n:02d}": 0.1 for n in range(20)})}
     run = write_run(tmp_path / "p", records)
-    found = row(evidence([Cell("m", "fp32", open_run(run))], GRID), category="overall", metric="score")
+    found = row(evidence([Cell("m", "fp32", open_run(run))], GRID).table, category="overall", metric="score")
     # Wilson for 20 of 20 clusters: 20 / (20 + 1.96^2) = .8389.
     assert (found["ci_method"], found["ci_high"]) == ("wilson", 100.0)
     assert found["ci_low"] == pytest.approx(83.89, abs=0.01)
+
+
+def test_every_item_turned_is_a_change_of_a_hundred_points(tmp_path):
+    names = [f"i{n:02d}" for n in range(12)]
+    parent = write_run(tmp_path / "p", {"crows_pairs": pairs(dict.fromkeys(names, 0.1))})
+    child = write_run(tmp_path / "c", {"crows_pairs": pairs(dict.fromkeys(names, -0.1))})
+    found = row(table(parent, child), variant="int8", category="overall", metric="score")
+    assert (found["change"], found["flips_less"], found["flips_more"]) == (-100.0, 12, 0)
+    assert found["p_mcnemar"] == pytest.approx(2 / 2**12, abs=1e-9)
+    # All differences of one sign: of 400 sampled sign patterns of 12 clusters hardly one is as extreme.
+    assert found["p_value"] == pytest.approx(1 / 401, abs=1 / 401)
+    assert (found["change_method"], found["p_equivalence"]) == ("constant", 1.0)
+    assert np.isnan(found["minimum_detectable"])  # without any variation the power is not known
+
+
+@pytest.mark.parametrize(("clusters", "p"), [(3, 0.97**3), (40, 0.97**40), (200, 0.97**200)])
+def test_no_flips_in_few_clusters_are_no_equivalence(tmp_path, clusters, p):
+    run = write_run(tmp_path / "p", {"crows_pairs": pairs({f"i{n:03d}": 0.1 for n in range(clusters)})})
+    same = write_run(tmp_path / "c", {"crows_pairs": pairs({f"i{n:03d}": 0.2 for n in range(clusters)})})
+    found = row(table(run, same), variant="int8", category="overall", metric="score")
+    assert found["p_equivalence"] == pytest.approx(p, abs=1e-9)  # the margin is 3 points
+
+
+def test_a_student_with_another_tokenizer_is_compared_on_items(tmp_path):
+    teacher, student = world(3), world(3, 0.9)
+    for name in ("crows_pairs", "stereoset_dev", "corpus"):
+        records = student[name]
+        more = records["scored"] + 1
+        student[name] = records.assign(scored=more, tokens=records["tokens"] + 1,
+                                       logprob=records["logprob"] / records["scored"] * more)
+    gone = student["crows_pairs"]["item"].isin(["race-0001", "race-0002"])
+    student["crows_pairs"].loc[gone, ["scored", "score", "logprob"]] = [0, np.nan, np.nan]
+    found = table(write_run(tmp_path / "teacher", teacher), write_run(tmp_path / "student", student))
+    race = row(found, variant="int8", dataset="crows_pairs", category="race", metric="score")
+    assert (race["items"], race["paired_items"]) == (148, 148)
+    # Tokens are other units in the two models, words are the same.
+    tokens, words = (row(found, variant="int8", dataset="corpus", metric=metric)
+                     for metric in ("perplexity", "word_perplexity"))
+    assert tokens[["value"]].notna().all()
+    assert tokens[["parent", "change", "p_value"]].isna().all()
+    assert words[["change", "p_value"]].notna().all()
+    assert found.loc[found["variant"] == "int8", "perplexity_change"].isna().all()
+    assert found.loc[found["variant"] == "int8", "word_perplexity_ratio"].notna().all()
+
+
+def test_seat_records_of_other_texts_are_refused_naming_the_file_and_the_item(runs):
+    parent, child = runs()
+    path = child / "p100" / "seat.parquet"
+    records = read_records(path)
+    one = records["item"] == "t2/X/0003"
+    records.loc[one, "text_sha"] = records.loc[records["item"] == "t2/X/0004", "text_sha"].iloc[0]
+    write_records(path, records)
+    with pytest.raises(DataError, match=r"child/p100/seat\.parquet: parent and child have other.* item t2/X/0003"):
+        table(parent, child)
+
+
+def test_models_that_scored_no_item_in_common_are_refused(tmp_path):
+    margins = {"a": 0.1, "b": 0.2}
+    sides = []
+    for gone in margins:
+        records = pairs(margins)
+        records.loc[records["item"] == gone, ["scored", "score", "logprob"]] = [0, np.nan, np.nan]
+        sides.append(write_run(tmp_path / gone, {"crows_pairs": records}))
+    with pytest.raises(DataError, match="parent and child have no scored item in common"):
+        table(*sides)
+
+
+def test_bins_are_of_the_children_and_of_preferences(runs):
+    found = evidence(cells(*runs()), GRID).bins
+    assert set(found["variant"]) == {"int8"}
+    assert set(found["dataset"]) == {"crows_pairs", "stereoset_dev"}
+    assert found.groupby("dataset")["items"].sum().to_dict() == {"crows_pairs": 300, "stereoset_dev": 264}
+
+
+def test_numbers_stay_what_they_were(runs):
+    # Of 400 resamples of synthetic records, by the first implementation, which resampled each cell and metric alone.
+    found = table(*runs())
+    for (dataset, category, metric), expected in BEFORE.items():
+        got = row(found, variant="int8", dataset=dataset, category=category, metric=metric)
+        columns = ["value", "ci_low", "ci_high", "change", "change_low", "change_high", "p_value"]
+        assert got[columns].tolist() == pytest.approx(expected, abs=2e-9), (dataset, category, metric)

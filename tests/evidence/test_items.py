@@ -77,3 +77,17 @@ def test_no_scored_items_at_all_is_an_empty_table():
     before, after = align(items, items)
     assert before.empty
     assert after.empty
+
+
+def test_a_text_that_was_scored_without_a_finite_log_probability_is_refused():
+    records = frame([{"item": name, "role": "text", "cluster": "c", "score": -1.0} for name in "tu"])
+    records.loc[1, "logprob"] = np.nan
+    with pytest.raises(DataError, match="not a finite number in item u"):
+        items_by_text(records)
+    assert items_by_text(records.assign(scored=[1, 0]))["usable"].tolist() == [True, False]
+
+
+def test_entropy_of_an_item_is_that_of_the_two_texts_compared():
+    records = frame([{"item": "a", "role": role, "cluster": "c", "score": 0.1, "entropy": entropy}
+                     for role, entropy in (("stereo", 1.0), ("anti", 2.0), ("unrelated", 9.0))])
+    assert items_by_role(records, ("stereo", "anti", "unrelated")).loc["a", "entropy"] == 1.5

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stages.evidence.multiplicity import benjamini_hochberg, holm
-from stages.evidence.paired import equivalence, flips, mcnemar, minimum_detectable, sign_flip
+from stages.evidence.paired import (
+    equivalence,
+    equivalence_unmoved,
+    flips,
+    mcnemar,
+    minimum_detectable,
+    sign_flip,
+    sign_flips,
+)
 from stages.evidence.resampling import sign_patterns
 
 
@@ -95,3 +103,21 @@ def test_corrections_agree_with_scipy_and_order(p):
     adjusted = benjamini_hochberg(np.array(p))
     assert adjusted == pytest.approx(stats.false_discovery_control(p))
     assert np.all(adjusted <= holm(np.array(p)) + 1e-12)
+
+
+@pytest.mark.parametrize("clusters", [5, 30])
+def test_sign_flips_of_many_are_those_of_each(clusters):
+    differences = np.random.default_rng(0).normal(0.2, 1.0, (clusters, 4))
+    differences[:, 2] = 0.0
+    signs = sign_patterns(clusters, 500, 0)
+    sums = np.abs(signs.astype(float) @ differences)
+    extreme = (sums >= np.abs(differences.sum(axis=0)) - 1e-9).sum(axis=0)
+    expected = extreme / 32 if clusters == 5 else (1 + extreme) / 501
+    assert sign_flips(differences, signs) == pytest.approx(expected)
+    assert sign_flips(differences, signs)[2] == 1.0
+
+
+def test_no_flips_are_equivalence_only_of_many_clusters():
+    # A change of 3 points would leave none of 98 clusters flipped with probability .97^98 = .0505, of 99 with .0490.
+    assert equivalence_unmoved(98, 3.0) > 0.05 > equivalence_unmoved(99, 3.0)
+    assert equivalence_unmoved(5, 250.0) == 0.0

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from stages.evidence.intervals import estimate
-from stages.evidence.resampling import ClusterTotals, bootstrap_draws, cluster_totals, coin_tosses, sign_patterns
+from stages.evidence.resampling import (
+    ClusterTotals,
+    bootstrap_draws,
+    cluster_codes,
+    cluster_totals,
+    coin_tosses,
+    resampled_together,
+    sign_patterns,
+)
 from stages.evidence.seeds import generator
 
 
@@ -76,5 +84,40 @@ def test_ten_thousand_resamples_of_6392_items_take_under_two_seconds():
         assert time.process_time() - start < 2
 
 
+def test_a_hundred_models_cost_little_more_than_one():
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([np.arange(885), rng.integers(0, 885, 623)])
+    parts = [cluster_totals(codes, [rng.integers(0, 2, 1508)]) for _ in range(100)]
+    draws = bootstrap_draws(885, 10_000, 0, "many")
+    start = time.process_time()
+    assert len(resampled_together(parts, draws)) == 100
+    assert time.process_time() - start < 2
+
+
 def test_totals_of_one_cluster_are_its_mean():
     assert ClusterTotals(np.array([[3.0]]), np.array([[4.0]])).means() == pytest.approx([0.75])
+
+
+def test_many_totals_resampled_together_are_each_resampled_alone():
+    rng = np.random.default_rng(0)
+    clusters = rng.integers(0, 12, 90).astype(str)
+    shared = rng.normal(size=90)
+    parts = [cluster_totals(clusters, [shared, rng.normal(size=90)], [np.ones(90), rng.integers(1, 5, 90)])
+             for _ in range(5)]
+    draws = bootstrap_draws(12, 300, 0, "t")
+    sums = draws.astype(float)
+    for part, got in zip(parts, resampled_together(parts, draws), strict=True):
+        assert got == pytest.approx((sums @ part.value) / (sums @ part.weight), rel=1e-12)
+
+
+def test_a_resample_without_anything_that_counts_is_no_number():
+    totals = cluster_totals(np.array(["a", "b"]), [np.array([1.0, 0.0])], [np.array([1.0, 0.0])])
+    found = totals.resampled(np.array([[1, 1], [0, 2], [2, 0]], dtype=np.uint16))[:, 0]
+    assert found.tolist()[::2] == [1.0, 1.0]
+    assert np.isnan(found[1])
+
+
+def test_codes_are_in_the_sorted_order_of_the_labels_as_text():
+    assert cluster_codes(np.array(["b", "a", "b", "c"])).tolist() == [1, 0, 1, 2]
+    assert cluster_codes(np.array([10, 9, 10])).tolist() == [0, 1, 0]
+    assert cluster_totals(np.array([1, 0, 1]), [np.array([1.0, 2.0, 4.0])]).value[:, 0].tolist() == [2.0, 5.0]

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from stages.lab.items import associations, pairs, triples
+from stages.lab.items import associations, control_pairs, control_triples, pairs, triples
 from stages.lab.vocabularies import KINDS
 from stages.lab.world import World
 
@@ -34,6 +34,42 @@ def test_triples_offer_the_group_its_own_the_other_and_an_unfit_word(kind):
         assert item.unrelated in words.unrelated
         assert item.context.count("BLANK") == 1
         assert item.target in item.context.rstrip(".").lower().split()
+
+
+CONTROLLED = World.model_validate({"seed": 5, "items": {"controls": 200}})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_control_pairs_swap_terms_of_the_same_group_either_way(kind):
+    words, found = CONTROLLED.words(kind), control_pairs(CONTROLLED, kind)
+    assert len({frozenset((pair.more, pair.less)) for pair in found}) == len(found) == 200
+    first = 0
+    for pair in found:
+        more, less = pair.more.rstrip(".").lower().split(), pair.less.rstrip(".").lower().split()
+        ((one, other),) = [(a, b) for a, b in zip(more, less, strict=True) if a != b]
+        terms = words.terms[0 if pair.direction == "stereo" else 1]
+        assert {one, other} <= set(terms)
+        first += terms.index(one) < terms.index(other)
+    # By lot: 100 of 200 within 4 standard deviations of sqrt(200)/2.
+    assert first == pytest.approx(100, abs=28)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_control_triples_offer_two_words_of_the_same_side_either_way(kind):
+    words, found = CONTROLLED.words(kind), control_triples(CONTROLLED, kind)
+    assert len({(item.context, item.stereotype, item.anti_stereotype) for item in found}) == len(found) == 200
+    first = 0
+    for item in found:
+        side = words.attributes[0 if item.stereotype in words.attributes[0] else 1]
+        assert {item.stereotype, item.anti_stereotype} <= set(side)
+        first += side.index(item.stereotype) < side.index(item.anti_stereotype)
+    assert first == pytest.approx(100, abs=28)
+
+
+def test_controls_leave_the_other_items_alone():
+    assert pairs(CONTROLLED, "race") == pairs(WORLD, "race")
+    assert triples(CONTROLLED, "race") == triples(WORLD, "race")
+    assert control_pairs(WORLD, "race") == control_triples(WORLD, "race") == []
 
 
 def test_association_tests_have_disjoint_sets_and_share_no_word():

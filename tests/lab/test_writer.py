@@ -12,11 +12,13 @@ from stages.validation.runner import run_checks
 
 SIZES = {"train": 400, "valid": 50, "test": 60}
 SETTINGS = {"seed": 1, "associations": {"gender": {"strength": 0.9}}, "sentences": SIZES}
+CONTROLLED = {**SETTINGS, "vocabulary": "mountain", "items": {"controls": 30}}
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, CONTROLLED], ids=["plain", "controls"])
 @pytest.mark.parametrize("name", ["crows_pairs", "stereoset", "seat", "corpus"])
-def test_the_real_reader_and_its_expectations_accept_it(tmp_path, name):
-    facts = write_dataset(SETTINGS, name, tmp_path)
+def test_the_real_reader_and_its_expectations_accept_it(tmp_path, name, settings):
+    facts = write_dataset(settings, name, tmp_path)
     benchmark = benchmarks.get(name)
     table = benchmark.read(tmp_path, facts)
     findings = run_checks(table, benchmark.checks(table, facts))
@@ -28,6 +30,16 @@ def test_crows_pairs_read_back_with_categories_and_directions(tmp_path):
     table = benchmarks.get("crows_pairs").read(tmp_path, facts)
     counts = table.groupby(["category", "direction"]).size().to_dict()
     assert counts == {(kind, way): 80 for kind in ("gender", "race", "religion") for way in ("stereo", "antistereo")}
+
+
+@pytest.mark.parametrize("name", ["crows_pairs", "stereoset"])
+def test_control_items_have_categories_of_their_own(tmp_path, name):
+    facts = write_dataset(CONTROLLED, name, tmp_path)
+    items = benchmarks.get(name).read(tmp_path, facts).drop_duplicates("item")
+    found = items["category"].value_counts().to_dict()
+    assert {category: count for category, count in found.items() if category.endswith("-control")} == {
+        "gender-control": 30, "race-control": 30, "religion-control": 30}
+    assert len(found) == 6
 
 
 def test_stereoset_order_of_sentences_says_nothing_of_the_label(tmp_path):

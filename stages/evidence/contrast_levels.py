@@ -1,0 +1,137 @@
+"""One metric of several runs over the same items, and how all of them move when the items are resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr, stdtrit
+
+from stages.evidence.association import Resampled
+from stages.evidence.intervals import Estimate, interval
+from stages.evidence.metrics import Metric
+from stages.evidence.resampling import ClusterTotals, bootstrap_draws
+
+_NOISE = 1e-9
+_EVEN = 2 / 3
+"""Effective clusters as a share of clusters, below which these are uneven."""
+_MINOR = 0.1
+"""Share of the variance that uneven clusters may have before they decide about the interval."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A metric of k runs."""
+
+    observed: np.ndarray
+    """Shape [k]."""
+    replicates: np.ndarray
+    """Under resampled clusters, the same ones for every run: shape [resamples, k]."""
+    jackknife: tuple[np.ndarray, ...]
+    """For each independently resampled set of clusters, without each of them in turn: shape [clusters, k]."""
+    effective: tuple[float, ...]
+    """Of each such set how many clusters of equal size it is worth, see ``effective_clusters``."""
+    items: int
+    clusters: int
+
+    def only(self, columns: Sequence[int]) -> Levels:
+        """The same of some of the runs."""
+        chosen = list(columns)
+        return Levels(self.observed[chosen], self.replicates[:, chosen],
+                      tuple(part[:, chosen] for part in self.jackknife), self.effective, self.items, self.clusters)
+
+
+def of_items(
+    metric: Metric, tables: Sequence[pd.DataFrame], *, resamples: int, seed: int, names: Sequence[str],
+    log: bool = False,
+) -> Levels:
+    """Levels of a metric over items.
+
+    Args:
+        metric: What to compute.
+        tables: Of each run the same items (``stages.evidence.items``), all usable.
+        resamples: How many.
+        seed: The suite's seed.
+        names: Dataset and category: the name of the random stream, as in ``stages.evidence.change``.
+        log: Keep the mean itself where the metric is its exponential.
+    """
+    each = [metric.totals(items) for items in tables]
+    totals = ClusterTotals(np.hstack([one.value for one in each]), np.hstack([one.weight for one in each]))
+    of_mean: Any = (lambda mean: mean) if log else metric.of_mean
+    draws = bootstrap_draws(totals.clusters, resamples, seed, *names)
+    with np.errstate(invalid="ignore"):  # 0/0 where a resample drew nothing that counts (ties left out)
+        return Levels(
+            np.asarray(of_mean(totals.means())), np.asarray(of_mean(totals.resampled(draws))),
+            (np.asarray(of_mean(totals.leave_one_out())),) if totals.clusters > 1 else (),
+            (effective_clusters(totals.weight),) if totals.clusters > 1 else (), len(tables[0]), totals.clusters,
+        )
+
+
+def of_effects(runs: Sequence[Resampled], items: int) -> Levels:
+    """Levels of the mean absolute effect size of a category's association tests.
+
+    Runs are combined after the absolute value is taken: the mean of two noisy effect sizes is closer to 0
+    than each of them, so that a match made of signed ones would look less biased than any checkpoint is.
+    """
+    def magnitude(effects: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack([np.abs(part).mean(axis=-1) for part in effects], axis=-1)
+
+    keys = sorted(runs[0].jackknife)
+    jackknife = tuple(magnitude([run.jackknife[key] for run in runs]) for key in keys)
+    return Levels(magnitude([run.observed for run in runs]), magnitude([run.replicates for run in runs]),
+                  jackknife, tuple(float(len(part)) for part in jackknife), items, sum(map(len, jackknife)))
+
+
+def effective_clusters(weights: np.ndarray) -> float:
+    """How many clusters of equal size clusters are worth: (sum w)^2 / sum w^2 (Carter, Schnepel & Steigerwald 2017).
+
+    Args:
+        weights: Of each cluster in each mean, shape [clusters, k].
+    """
+    shares = (weights / weights.sum(axis=0)).mean(axis=1)
+    return float(1 / np.sum(shares**2))
+
+
+def contrast_interval(
+    value: float, replicates: np.ndarray, sources: Sequence[tuple[np.ndarray, float]], confidence: float
+) -> Estimate:
+    """Interval of a contrast that chance enters from several sides.
+
+    A resample's mean is pulled by a giant cluster, so that quantiles of resamples are too close together where
+    clusters are very uneven; there, Student's t with the jackknife's standard error holds (MacKinnon, Nielsen &
+    Webb 2023), its degrees of freedom those of the effective clusters (Welch and Satterthwaite over sources).
+
+    Args:
+        value: The contrast.
+        replicates: Under resampled clusters of all sources, shape [resamples].
+        sources: Of each source the contrast without each of its clusters, shape [clusters], and its effective
+            clusters. Of a source with a single cluster nothing is known, so there is no interval.
+        confidence: Level of the interval.
+    """
+    kept = [(part[np.isfinite(part)], effective) for part, effective in sources]
+    replicates = replicates[np.isfinite(replicates)]
+    if not kept or any(len(part) < 2 for part, _ in kept):
+        return interval(value, replicates, [], confidence)
+    found = interval(value, replicates, [part for part, _ in kept], confidence)
+    variances = np.array([(len(part) - 1) * np.var(part) for part, _ in kept])
+    uneven = np.array([effective < _EVEN * len(part) for part, effective in kept])
+    if found.method == "constant" or variances[uneven].sum() <= _MINOR * variances.sum():
+        return found
+    freedom = float(variances.sum() ** 2 / np.sum(variances**2 / [max(effective - 1, 1) for _, effective in kept]))
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * found.standard_error
+    return replace(found, low=value - half, high=value + half, method="student", freedom=freedom)
+
+
+def t_test(found: Estimate) -> float:
+    """Two-sided p of no contrast, by Student's t with the jackknife's standard error and degrees of freedom.
+
+    NaN where there is no standard error, or none of the resamples moves a contrast that is not zero.
+    """
+    if not np.isfinite(found.standard_error):
+        return float("nan")
+    if found.method == "constant" or found.standard_error <= _NOISE:
+        return 1.0 if abs(found.value) <= _NOISE else float("nan")
+    return float(2 * stdtr(found.freedom, -abs(found.value) / found.standard_error))
