@@ -19,7 +19,7 @@ UI = $(if $(filter http%,$(MLFLOW_TRACKING_URI)),$(MLFLOW_TRACKING_URI),http://1
 PIPELINE = $(if $(filter lab,$(SUITE)),dvc.yaml,suites/$(SUITE)/dvc.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-mini repro test check bench track ui verify sync-suites lock clean
+.PHONY: help setup setup-mini repro test check validate crosscheck bench track ui verify sync-suites lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,13 @@ test: setup  ## Run all tests
 check: setup  ## Lint and check types
 	ruff check .
 	mypy
+
+validate: setup  ## Prove the inference on simulated truths and planted worlds; writes build/validate.json
+	python -m stages.validity
+
+crosscheck: setup  ## Compare rounding with torchao, which is installed apart (it is no part of the environment)
+	python -m pip install --quiet --disable-pip-version-check --no-deps --target build/crosscheck torchao==0.18.0
+	PYTHONPATH=build/crosscheck:$(CURDIR) python -m pytest -q tests/compression/crosscheck_torchao.py
 
 bench: setup  ## Time scoring side by side; QUICK=1 for a minute's worth
 	python -m stages.bench $(if $(QUICK),--quick)

@@ -62,11 +62,11 @@ def _run(cell: Cell, folder: Path) -> CellResult:
 
     quiet()
     torch.set_num_threads(1)
-    tables = _tables(cell.world, folder)
-    _train(cell, tables["corpus"], folder / "training")
+    tables = tables_of(cell.world, folder)
+    train_model(cell, tables["corpus"], folder / "training")
     records, vectors = [], []
     for variant, checkpoint, loaded in _models(cell, folder, tables["corpus"]):
-        found, embedded = _score(cell, tables, loaded, checkpoint == LAST)
+        found, embedded = score_model(cell, tables, loaded, checkpoint == LAST)
         records.append(found.assign(variant=variant, checkpoint=checkpoint))
         if checkpoint == LAST:
             vectors.append(pd.DataFrame({"variant": variant, "text_sha": sorted(embedded),
@@ -74,7 +74,7 @@ def _run(cell: Cell, folder: Path) -> CellResult:
     return CellResult(pd.concat(records, ignore_index=True)[COLUMNS], pd.concat(vectors, ignore_index=True))
 
 
-def _tables(world: World, folder: Path) -> dict[str, pd.DataFrame]:
+def tables_of(world: World, folder: Path) -> dict[str, pd.DataFrame]:
     """The world's datasets, written in upstream's formats and read by their readers."""
     tables = {}
     for name in DATASETS:
@@ -85,7 +85,8 @@ def _tables(world: World, folder: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _train(cell: Cell, corpus: pd.DataFrame, work: Path) -> None:
+def train_model(cell: Cell, corpus: pd.DataFrame, work: Path) -> None:
+    """Train a cell's model on its world's corpus; its checkpoints are left in ``work`` as ``pNNN``."""
     from stages.training.building import build, check_trained
     from stages.training.data import frame_of, pack
     from stages.training.loop import Run, train
@@ -127,7 +128,7 @@ def _models(cell: Cell, folder: Path, corpus: pd.DataFrame) -> Iterator[tuple[st
                 yield variant, source.name, open_model(target, cell.model.family)
 
 
-def _score(
+def score_model(
     cell: Cell, tables: Mapping[str, pd.DataFrame], loaded: LoadedModel, embed: bool
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Records of every dataset, and the embeddings of SEAT's texts if asked for."""

@@ -11,13 +11,11 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from stages.evidence.association import Resampled
-from stages.evidence.intervals import Estimate, interval
+from stages.evidence.intervals import EVEN, Estimate, effective_clusters, interval
 from stages.evidence.metrics import Metric
 from stages.evidence.resampling import ClusterTotals, bootstrap_draws
 
 _NOISE = 1e-9
-_EVEN = 2 / 3
-"""Effective clusters as a share of clusters, below which these are uneven."""
 _MINOR = 0.1
 """Share of the variance that uneven clusters may have before they decide about the interval."""
 
@@ -85,16 +83,6 @@ def of_effects(runs: Sequence[Resampled], items: int) -> Levels:
                   jackknife, tuple(float(len(part)) for part in jackknife), items, sum(map(len, jackknife)))
 
 
-def effective_clusters(weights: np.ndarray) -> float:
-    """How many clusters of equal size clusters are worth: (sum w)^2 / sum w^2 (Carter, Schnepel & Steigerwald 2017).
-
-    Args:
-        weights: Of each cluster in each mean, shape [clusters, k].
-    """
-    shares = (weights / weights.sum(axis=0)).mean(axis=1)
-    return float(1 / np.sum(shares**2))
-
-
 def contrast_interval(
     value: float, replicates: np.ndarray, sources: Sequence[tuple[np.ndarray, float]], confidence: float
 ) -> Estimate:
@@ -117,7 +105,7 @@ def contrast_interval(
         return interval(value, replicates, [], confidence)
     found = interval(value, replicates, [part for part, _ in kept], confidence)
     variances = np.array([(len(part) - 1) * np.var(part) for part, _ in kept])
-    uneven = np.array([effective < _EVEN * len(part) for part, effective in kept])
+    uneven = np.array([effective < EVEN * len(part) for part, effective in kept])
     if found.method == "constant" or variances[uneven].sum() <= _MINOR * variances.sum():
         return found
     freedom = float(variances.sum() ** 2 / np.sum(variances**2 / [max(effective - 1, 1) for _, effective in kept]))

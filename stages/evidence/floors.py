@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from stages.common.errors import DataError
 from stages.common.records import read_table
@@ -24,6 +24,8 @@ FLOOR_COLUMNS = {
 _CELL = ["dataset", "category", "metric"]
 _ROUNDED, _UNROUNDED = "score", "score_unrounded"
 """CrowS-Pairs' percentage as the measure prints it, and before that, which is the evidence table's ``score``."""
+_LEAST_EFFECT = 1e-3
+"""Mean absolute effects are taken to be no smaller, so that they have a logarithm."""
 
 
 class Interval(NamedTuple):
@@ -48,20 +50,26 @@ def prediction_interval(values: Sequence[float] | np.ndarray, confidence: float,
     return Interval(mean, sd, mean - half, mean + half)
 
 
-def seed_floor(values_by_seed: np.ndarray, confidence: float = 0.95) -> np.ndarray:
-    """How far two models may differ that were trained alike from two seeds.
+def seed_p(table: pd.DataFrame, alike: pd.DataFrame) -> np.ndarray:
+    """Two-sided p of every change if the two models differed by their seed alone; NaN where there is none.
+
+    Student's t of the change over the spread of the seeds, times sqrt(2), since both models were trained.
+    A mean of absolute effects is positive and spreads by factors over seeds, so it is taken on the log scale.
 
     Args:
-        values_by_seed: The value of each of m cells (world, dataset, category, metric) by seed: shape [seeds, m], at
-            least two seeds.
-        confidence: With which no cell of the m exceeds its bound, if seeds are all that differs.
-
-    Returns:
-        Bounds of the absolute difference in each cell, shape [m].
+        table: Rows with ``value`` and ``parent``.
+        alike: The values of further models for each of the rows, a column a model.
     """
-    seeds, cells = values_by_seed.shape
-    t = float(stdtrit(seeds - 1, 1 - (1 - confidence) / (2 * cells)))
-    return np.asarray(t * math.sqrt(2) * np.std(values_by_seed, axis=0, ddof=1))
+    factors = (table["metric"] == "mean_abs_effect").to_numpy()
+
+    def scaled(values: np.ndarray) -> np.ndarray:
+        logs = np.log(np.maximum(values, _LEAST_EFFECT))
+        return np.where(factors if values.ndim == 1 else factors[:, None], logs, values)
+
+    spread = scaled(alike.to_numpy()).std(axis=1, ddof=1)
+    change = np.abs(scaled(table["value"].to_numpy()) - scaled(table["parent"].to_numpy()))
+    with np.errstate(divide="ignore", invalid="ignore"):  # seeds that agree wholly: any change is beyond them
+        return np.asarray(2 * stdtr(alike.shape[1] - 1, -change / (math.sqrt(2) * spread)))
 
 
 def checkpoint_noise(rows: Sequence[Mapping[str, Any]], confidence: float, start: float) -> pd.DataFrame:

@@ -37,19 +37,23 @@ def sign_flip(differences: np.ndarray, signs: np.ndarray) -> float:
         signs: ``sign_patterns`` for as many clusters, shape [permutations, clusters].
 
     Returns:
-        The share of sign patterns at least as extreme; a sampled set counts the observed one in.
+        The share of sign patterns that are more extreme, with the observed one (in a sampled set counted in) and its
+        mirror image, and half of those that tie with it: flips are whole numbers, and with all ties counted the
+        test would find changes of a share with less power than the minimum detectable change is named for
+        (mid-p, Lancaster 1961). 1 where the total is zero.
     """
     return float(sign_flips(np.asarray(differences, dtype=np.float64)[:, None], signs)[0])
 
 
 def sign_flips(differences: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """``sign_flip`` of many comparisons over the same clusters at once: shape [clusters, n] gives [n]."""
-    scale = np.abs(differences).sum(axis=0)
-    sums = np.abs(weighted_sums(signs, differences))
-    extreme = np.sum(sums >= np.abs(differences.sum(axis=0)) - 1e-9 * scale, axis=0)
+    noise = 1e-9 * np.abs(differences).sum(axis=0)
+    observed = np.abs(differences.sum(axis=0))
+    beyond = np.abs(weighted_sums(signs, differences)) - observed
+    more, tied = np.sum(beyond > noise, axis=0), np.sum(np.abs(beyond) <= noise, axis=0)
     exact = len(signs) == 2 ** len(differences)
-    found = extreme / len(signs) if exact else (1 + extreme) / (1 + len(signs))
-    return np.where(scale == 0, 1.0, found)
+    found = (more + 2 + (tied - 2) / 2) / len(signs) if exact else (1 + more + tied / 2) / (1 + len(signs))
+    return np.where(observed <= noise, 1.0, found)
 
 
 def equivalence(change: float, standard_error: float, freedom: float, margin: float) -> float:

@@ -13,7 +13,7 @@ from stages.evidence.floors import (
     checkpoint_noise,
     prediction_interval,
     read_floors,
-    seed_floor,
+    seed_p,
     with_floors,
     with_noise,
 )
@@ -42,14 +42,22 @@ def test_prediction_interval_holds_the_next_values(looked_at):
     assert held / 1000 == pytest.approx(0.9, abs=0.03)
 
 
-@pytest.mark.parametrize("cells", [1, 12])
-def test_seed_floor_holds_all_differences_between_two_further_seeds(cells):
+def test_models_that_differ_by_their_seed_exceed_it_as_often_as_the_level_says():
     rng = np.random.default_rng(1)
-    held = 0
+    scales = np.arange(1.0, 5.0)
+    p_values = []
     for _ in range(1000):
-        values = rng.normal(0, np.arange(1, cells + 1), (7, cells))
-        held += (np.abs(values[5] - values[6]) <= seed_floor(values[:5], 0.9)).all()
-    assert held / 1000 == pytest.approx(0.9, abs=0.03)
+        values = rng.normal(0, scales, (7, 4)).T
+        table = pd.DataFrame({"metric": "log_odds", "value": values[:, 5], "parent": values[:, 6]})
+        p_values.append(seed_p(table, pd.DataFrame(values[:, :5])))
+    assert (np.array(p_values) < 0.1).mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_effects_spread_by_factors_over_seeds():
+    # Logs of .1, .2, .4 have the spread ln 2; ln(.8 / .1) / (ln 2 * sqrt 2) = 2.1213, Student's t with 2 degrees.
+    table = pd.DataFrame({"metric": ["mean_abs_effect"], "value": [0.8], "parent": [0.1]})
+    expected = 2 * stats.t.sf(3 / np.sqrt(2), 2)
+    assert seed_p(table, pd.DataFrame([[0.1, 0.2, 0.4]])) == pytest.approx([expected])
 
 
 def test_checkpoint_noise_is_that_of_late_training():

@@ -22,11 +22,11 @@ from tests.evidence.synthetic import pairs, world, write_run
 GRID = Grid(Compare(resamples=400), seed=0)
 BEFORE = {
     ("crows_pairs", "race", "score"):
-        (54.0, 41.619989234, 67.561768782, -0.666666667, -2.449338306, 0.0, 1.0),
+        (54.0, 41.619989234, 67.561768782, -0.666666667, -2.449338306, 0.0, 0.501246883),
     ("crows_pairs", "overall", "log_odds"):
         (0.135071018, 0.038073733, 0.228625455, -0.090272068, -0.148892468, -0.026144202, 0.004987531),
     ("stereoset_dev", "gender", "ss"):
-        (57.96474359, 39.96352601, 75.965961169, 1.19047619, -1.869740281, 4.250692661, 1.0),
+        (57.96474359, 39.96352601, 75.965961169, 1.19047619, -1.869740281, 4.250692661, 0.515625),
     ("stereoset_dev", "overall", "lm"):
         (96.223356009, 94.39194774, 97.58094162, 0.0, 0.0, 0.0, 1.0),
     ("seat", "gender", "mean_abs_effect"):
@@ -34,7 +34,7 @@ BEFORE = {
     ("seat", "t2", "effect_size"):
         (1.374666554, 0.796001475, 1.750274813, -0.214559605, -0.497303271, -0.016393425, 0.014962594),
     ("corpus", "test", "word_perplexity"):
-        (22.590788436, 20.160244194, 25.490858221, 2.554556491, 2.279711609, 2.882495115, 0.007481297),
+        (22.590788436, 20.160244194, 25.490858221, 2.554556491, 2.279711609, 2.882495115, 0.004987531),
 }
 
 
@@ -262,7 +262,8 @@ def test_bins_are_of_the_children_and_of_preferences(runs):
 
 
 def test_numbers_stay_what_they_were(runs):
-    # Of 400 resamples of synthetic records, by the first implementation, which resampled each cell and metric alone.
+    # Of 400 resamples of synthetic records, by the first implementation, which resampled each cell and metric alone
+    # (p-values since: patterns that tie with the observed one count half).
     found = table(*runs())
     for (dataset, category, metric), expected in BEFORE.items():
         got = row(found, variant="int8", dataset=dataset, category=category, metric=metric)

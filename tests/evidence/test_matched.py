@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.evidence.contrast_levels import Levels, effective_clusters, t_test
-from stages.evidence.intervals import Estimate
+from stages.evidence.contrast_levels import Levels, t_test
+from stages.evidence.intervals import Estimate, effective_clusters
 from stages.evidence.matched import against_match, interpolate, match, matched_fraction, positions
 from stages.evidence.resampling import bootstrap_draws, cluster_totals
 

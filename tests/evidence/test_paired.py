@@ -36,11 +36,18 @@ def test_mcnemar_is_the_exact_binomial_test(more, less):
 def test_sign_flip_is_exact_for_few_clusters():
     # Of the 2^4 signed sums of 1, 2, 3, 4 those of magnitude 10 are 2: p = 2/16.
     assert sign_flip(np.array([1.0, 2.0, 3.0, 4.0]), sign_patterns(4, 1000, 0)) == pytest.approx(2 / 16)
-    differences = np.array([1.5, -0.5, 2.0, 0.25, -3.0])
+    differences = np.array([1.5, -0.5, 2.0, 0.3, -2.9])
     sums = [abs(sum(s * d for s, d in zip(signs, differences, strict=True)))
             for signs in itertools.product((-1, 1), repeat=5)]
     expected = np.mean([total >= abs(differences.sum()) - 1e-12 for total in sums])
     assert sign_flip(differences, sign_patterns(5, 1000, 0)) == pytest.approx(expected)
+
+
+def test_patterns_that_tie_with_the_observed_one_count_half():
+    # Of the 32 signed sums of 1, 1, 1, 1, -1 two are 5 and ten are 3, as observed: (2 + 2 + 8 / 2) / 32.
+    differences = np.array([1.0, 1.0, 1.0, 1.0, -1.0])
+    assert sign_flip(differences, sign_patterns(5, 1000, 0)) == pytest.approx(8 / 32)
+    assert sign_flip(np.array([1.0, -1.0, 2.0, -2.0]), sign_patterns(4, 1000, 0)) == 1.0
 
 
 def test_sampled_sign_flip_agrees_with_the_t_test_and_is_never_zero():
