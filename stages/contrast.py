@@ -33,6 +33,7 @@ from stages.evidence.trends import trend_rows
 from stages.evidence.trends_best import FULL, INT8, best_in_training
 
 HEADLINES = ("score", "ss", "mean_abs_effect")
+GRADED = "log_odds"
 _COUNTS = ("seeds", "cells", "runs")
 _ARROW = {"string": pa.string(), "float64": pa.float64()}
 
@@ -73,7 +74,7 @@ def controls(params: Params) -> dict[str, tuple[str, ...]]:
 
 
 def summary(table: pd.DataFrame) -> dict[str, Any]:
-    """The headline metrics' rows as nested numbers, by analysis and then by what the row is about.
+    """The rows of headline metrics, and of the log-odds beside them, as nested numbers: by analysis, then by subject.
 
     ``match`` has the fraction of training that each variant was matched with, once for all its measures.
     """
@@ -81,9 +82,11 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
     for row in table.to_dict("records"):
         analysis, where = str(row["analysis"]), [row[name] for name in ("model", "variant", "dataset", "category")]
         if analysis in ("matched", "noise"):
-            if row["metric"] not in HEADLINES:
+            if row["metric"] not in (*HEADLINES, GRADED):
                 continue
             leaves = {name: name for name in ("estimate", "low", "high", "p_adjusted", "seeds")}
+            if row["metric"] == GRADED:
+                leaves = {name: f"{GRADED}_{name}" for name in leaves if name != "seeds"}
             if analysis == "matched" and not pd.isna(row["fraction"]):
                 nested.setdefault("match", {}).setdefault(row["model"], {})[row["variant"]] = {
                     name: row[name] for name in ("fraction", "fraction_low", "fraction_high") if not pd.isna(row[name])}

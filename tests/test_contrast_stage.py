@@ -13,6 +13,7 @@ import yaml
 from stages.common.errors import DataError, ParamsError
 from stages.common.metrics_file import flatten
 from stages.common.params import load_params
+from stages.common.records import read_table
 from stages.contrast import contrast_suite, controls
 from stages.evidence.contrast import COLUMNS, NAMES
 from tests.suite_with_training import INT8, PARAMS, contrasted
@@ -86,6 +87,9 @@ def test_metrics_are_nested_numbers(suite):
     assert all(isinstance(leaf, (int, float)) for leaf in flatten(found).values())
     cell = found["matched"]["bert"]["int8"]["crows_pairs"]["gender"]
     assert cell["low"] <= cell["estimate"] <= cell["high"]
+    table = read_table(suite / "data/contrast/toy.parquet", list(COLUMNS)).set_index(list(NAMES))
+    graded = table.xs(("matched", "bert", "int8", "crows_pairs", "gender", "log_odds"), level=list(range(6)))
+    assert cell["log_odds_estimate"] == pytest.approx(graded["estimate"].item(), abs=1e-6)
     assert set(found["match"]["bert"]["int8"]) == {"fraction", "fraction_low", "fraction_high"}
     assert set(found["match"]) == {"bert", "gpt"}
     assert found["noise"]["bert"]["int8"]["crows_pairs"]["overall"]["seeds"] == 2
