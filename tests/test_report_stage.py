@@ -102,6 +102,29 @@ def test_numbers_in_the_report_are_those_of_the_evidence(suite):
     assert cell(table, r"*untrained network*", "race") == "41.0 to 58.0"
 
 
+def test_a_model_in_brief_has_its_changes_what_is_beyond_quality_and_its_quality(suite):
+    keys = {"model": "bert", "variant": "int8", "dataset": "crows_pairs", "category": "overall", "metric": "log_odds"}
+    change, beyond = (
+        table[(table[list(keys)] == pd.Series(keys)).all(axis=1)]
+        for table in (pd.read_parquet(suite / "data/evidence/toy.parquet"),
+                      pd.read_parquet(suite / "data/contrast/toy.parquet").query("analysis == 'matched'"))
+    )
+    (change,), (beyond,) = change.to_dict("records"), beyond.to_dict("records")
+    found = tables(text_of(suite))
+    table = found["In brief: bert"]
+    shown = cell(table, "int8", "crows_pairs log-odds")
+    assert shown.endswith(f"] {change['verdict']}" if "**" not in shown else f"]** {change['verdict']}")
+    first, last = re.search(r"^\**([^ ]+) \[.*?, ([^\]]+)\]", shown).groups()
+    assert [float(number.replace("−", "-")) for number in (first, last)] == pytest.approx(
+        [change["change"], change["change_high"]], abs=5e-4)
+    left = cell(table, "int8", "crows_pairs log-odds, beyond quality").strip("*").split(" ")[0]
+    assert float(left.replace("−", "-")) == pytest.approx(beyond["estimate"], abs=5e-4)
+    assert cell(table, "fp32", "crows_pairs log-odds, beyond quality") == "–"
+    assert table[0][-2:] == ["LM score", "perplexity"]
+    assert cell(table, "int8", "perplexity").startswith("×")
+    assert "In brief: sbert" not in found  # its one measure does not pool the categories
+
+
 def test_contrasts_in_the_report_are_those_of_the_contrast_table(suite):
     contrasts = pd.read_parquet(suite / "data/contrast/toy.parquet")
     found = tables(text_of(suite))

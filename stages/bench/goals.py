@@ -12,7 +12,8 @@ _GROWTH = 17.0
 
 def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a goal: ``goal``, ``measured``, ``at_least`` or ``at_most``, and whether it ``holds``."""
-    return [*_speed(result), *_agreement(result), *_growth(result), *_fixed(result), *_memory(result)]
+    return [*_speed(result), *_agreement(result), *_growth(result), *_fixed(result), *_memory(result),
+            *_compression(result)]
 
 
 def _least(goal: str, measured: float, bound: float) -> dict[str, Any]:
@@ -73,3 +74,8 @@ def _memory(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if row["limit_bytes"] is not None:
             label = f"{row['model']} {row['precision']}: peak memory, MB"
             yield _most(label, row["rss_bytes"] / 1e6, row["limit_bytes"] / 1e6)
+
+
+def _compression(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in result["compression"]:
+        yield _most(f"{row['model']} {row['method']}: time over {row['against']}", row["ratio"], row["goal"])

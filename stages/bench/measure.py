@@ -57,7 +57,7 @@ def compare(
     for _ in range(effort.repeats):
         peak = gemm_peak(about["precision"])
         for name, side in sides.items():
-            _resetpeak_memory()
+            _reset_peak_memory()
             start = time.process_time()
             side(work[name])
             seconds = time.process_time() - start
@@ -99,7 +99,7 @@ def growth(loaded: LoadedModel, side: Side, rows: Sequence[Row], effort: Effort)
     return points
 
 
-def _resetpeak_memory() -> None:
+def _reset_peak_memory() -> None:
     switch = Path("/proc/self/clear_refs")
     if switch.exists():
         switch.write_text("5")  # Linux: let VmHWM start again from what is resident now

@@ -37,16 +37,15 @@ class Interval(NamedTuple):
     high: float
 
 
-def prediction_interval(values: Sequence[float] | np.ndarray, confidence: float, looked_at: int = 1) -> Interval:
+def prediction_interval(values: Sequence[float] | np.ndarray, confidence: float) -> Interval:
     """Where the next of some normal values lies (Student's prediction interval).
 
     Args:
         values: At least two.
         confidence: Level.
-        looked_at: In how many cells the question is asked; all of them together keep the level (Bonferroni).
     """
     n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
-    half = float(stdtrit(n - 1, 1 - (1 - confidence) / (2 * looked_at))) * sd * math.sqrt(1 + 1 / n)
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * sd * math.sqrt(1 + 1 / n)
     return Interval(mean, sd, mean - half, mean + half)
 
 

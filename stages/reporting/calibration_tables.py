@@ -41,11 +41,6 @@ _COMPRESSED = """\
 """
 
 
-def measure_name(dataset: str, measure: str) -> str:
-    """A measure in words."""
-    return _NAMES[dataset, measure]
-
-
 def calibration_text(summary: Mapping[str, Any], slug: str, *, worlds: int, models: int) -> str:
     """The whole text of a grid.
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from stages.evidence.settings import Compare
 from stages.evidence.table import OVERALL
+from stages.reporting.brief import brief_section
 from stages.reporting.overview import findings_section, overview_section
 from stages.reporting.tables import compact_section, dataset_section
 from stages.reporting.training import agreement_section, training_section
@@ -37,7 +38,7 @@ def report_text(view: View, suite: str, datasets: Sequence[str], figures: Sequen
     pooled = {view.headline(name): name for name in main}
     sections = [
         f"# Results: {suite}", _how_to_read(view, compare), of.get("changes", ""), of.get("quality", ""),
-        overview_section(view), findings_section(view), of.get("scores", ""),
+        overview_section(view), findings_section(view), brief_section(view, main), of.get("scores", ""),
         *(dataset_section(view, name) if name in main else compact_section(view, name, pooled[view.headline(name)])
           for name in datasets),
         agreement_section(view), of.get("agreement", ""), training_section(view, view.largest(datasets)),

@@ -103,11 +103,13 @@ def test_what_is_written(data, tmp_path, monkeypatch, capsys):
 
 def test_goals_that_are_missed_say_so():
     result = {key: [] for key in ("rows", "growth", "agreement", "stages", "memory")}
+    result["compression"] = [COMPRESSION | {"ratio": 1.6}]
     result["ratios"] = [{"model": "bert-base", "precision": "fp32", "against": "batch1", "all": 9.9}]
     result["growth"] = [{"model": "m", "precision": "fp32", "factor": 16, "ratio": 17.0}]
-    slow, linear = goals(result)
+    slow, linear, compressing_slowly = goals(result)
     assert (slow["measured"], slow["at_least"], slow["holds"]) == (9.9, 10.0, False)
     assert (linear["at_most"], linear["holds"]) == (17.0, True)
+    assert (compressing_slowly["measured"], compressing_slowly["holds"]) == (1.6, False)
 
 
 def test_data_that_is_not_there(tmp_path, monkeypatch):

@@ -70,9 +70,9 @@ def view():
     return made_up()
 
 
-def test_the_report_stays_below_400_lines_and_every_variant_is_in_it(view):
+def test_the_report_stays_below_450_lines_and_every_variant_is_in_it(view):
     text = report_text(view, "large", DATASETS, ["changes", "quality"], Compare())
-    assert len(text.splitlines()) < 400
+    assert len(text.splitlines()) < 450
     glance = text.split("## At a glance")[1].split("\n## ")[0]
     assert [line.split("|")[1].strip() for line in glance.splitlines() if line.startswith("|")][2:] == list(VARIANTS)
     assert "## dev: " in text
