@@ -109,8 +109,16 @@ def plan(table: pd.DataFrame, encoder: Encoder, options: Options) -> list[Row]:
     """One embedding a stimulus: the mean over all positions, special tokens included (bias-bench).
 
     A row's item is ``<test>/<role>/<position>``, its cluster the term the sentence is about.
+
+    Raises:
+        DataError: A sentence is no token to the tokenizer, so that there is nothing to embed.
     """
     ids = encode_all(encoder, table["text"])
+    silent = table[[not ids[text] for text in table["text"]]]
+    if len(silent):
+        stimulus = {str(column): value for column, value in silent.iloc[0].items()}
+        raise DataError(f"the sentence {stimulus['text']!r} is no token to the model's tokenizer",
+                        where=origin(stimulus), fix="leave it out of the test, or use another model")
     rows = []
     for (test, role), stimuli in table.groupby(["test", "role"], sort=True):
         texts = list(stimuli["text"])

@@ -74,6 +74,8 @@ class Encoder:
         if len(ids) > self.context:
             raise ModelError(f"text of {len(ids)} tokens, but the model reads {self.context}: {shown!r}",
                              fix="use a model with a longer context, or leave the text out of the dataset")
+        if ids and min(ids) < 0:
+            raise ModelError(f"token id {min(ids)} of {shown!r} is negative", fix="ids count from 0")
         if ids and max(ids) >= self.vocabulary:
             raise ModelError(f"token id {max(ids)} of {shown!r} is outside the model's vocabulary of {self.vocabulary}",
                              fix="the tokenizer does not belong to this model")

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    CONFIG_MAPPING,
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_MAPPING,
-    AutoConfig,
-    AutoTokenizer,
-)
+from transformers import AutoTokenizer
 
 from stages.common.encoder import Encoder
 from stages.common.errors import ModelError
 from stages.common.params import FAMILIES, Family, choose
 from stages.common.quiet import quiet
+from stages.models.architecture import check_folder, resolve
 from stages.models.guard import first_line, load_whole
 
-_MAPPINGS = {
-    "masked": MODEL_FOR_MASKED_LM_MAPPING,
-    "causal": MODEL_FOR_CAUSAL_LM_MAPPING,
-    "sentence": MODEL_MAPPING,
-}
+__all__ = ["LoadedModel", "describe", "load_model", "load_tokenizer", "resolve"]
+
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
                     "tokenizer.model")
 
@@ -76,7 +66,7 @@ def load_model(
     quiet()
     folder = Path(location)
     if folder.is_dir():
-        _check_folder(folder)
+        check_folder(folder)
     elif revision is None and (folder.is_absolute() or str(location).startswith(".")):
         raise ModelError("no such model folder", where=location)
     config, model_class, options = resolve(location, family, revision=revision)
@@ -85,18 +75,6 @@ def load_model(
     options |= {"config": config, "revision": revision}
     model = load_whole(model_class, location, headless=headless, as_stored=as_stored, **options)
     return describe(model, tokenizer, family, location)
-
-
-def resolve(location: str | Path, family: Family, *, revision: str | None = None) -> tuple[Any, Any, dict[str, Any]]:
-    """The config of a model, the class that serves a family, and the options its constructor takes for that.
-
-    Raises:
-        ModelError: There is no readable config, or its architecture does not serve the family.
-    """
-    config = _config(location, revision)
-    model_class = _model_class(config, family, location)
-    unused_pooler = family == "sentence" and _has_pooler(model_class)
-    return config, model_class, {"add_pooling_layer": False} if unused_pooler else {}
 
 
 def load_tokenizer(location: str | Path, *, revision: str | None = None) -> Any:
@@ -148,56 +126,6 @@ def describe(
     counted = sum(tensor.numel() for tensor in model.parameters()) if parameters is None else parameters
     architecture = model.config.model_type
     return LoadedModel(model.eval(), tokenizer, family, architecture, encoder, counted, str(location), padding)
-
-
-def _check_folder(folder: Path) -> None:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ModelError("no config.json in the model folder", where=folder)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"not valid JSON: {first_line(error)}", where=path) from error
-    architecture = config.get("model_type") if isinstance(config, dict) else None
-    if architecture not in CONFIG_MAPPING:
-        raise ModelError(f"unsupported architecture: model_type {architecture!r} is not in transformers", where=path)
-    if not any(folder.glob("*.safetensors")):
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-        found = "only pickled weights, which can run code when opened" if pickled else "no weights"
-        raise ModelError(f"{found} in the model folder", where=folder, fix="convert them to model.safetensors")
-
-
-def _config(location: str | Path, revision: str | None) -> Any:
-    try:
-        return AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if Path(location).is_dir():
-            raise ModelError(f"config.json: {first_line(error)}", where=location) from error
-        raise ModelError(
-            f"not a local folder, and not to be had from the hub{f' at {revision}' if revision else ''}",
-            where=location,
-            fix="check the name; without network, give a local folder or fill the hub cache first",
-        ) from error
-
-
-def _model_class(config: Any, family: Family, location: str | Path) -> Any:
-    kind = type(config)
-    has_head = kind in _MAPPINGS[family]
-    # transformers lends encoders a causal head for decoder use; on an encoder it would see the future.
-    if family == "causal" and kind in MODEL_FOR_MASKED_LM_MAPPING and not config.is_decoder:
-        has_head = False
-    if not has_head or config.is_encoder_decoder:
-        offered = [name for name, mapping in _MAPPINGS.items() if kind in mapping]
-        if kind in MODEL_FOR_MASKED_LM_MAPPING and "causal" in offered:
-            offered.remove("causal")
-        others = f"it can be scored as {' or '.join(offered)}" if not config.is_encoder_decoder else ""
-        raise ModelError(f"architecture {config.model_type!r} has no {family} form", where=location, fix=others)
-    found = _MAPPINGS[family][kind]
-    return found[0] if isinstance(found, (tuple, list)) else found
-
-
-def _has_pooler(model_class: Any) -> bool:
-    return "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
 
 
 def _position_padding(model: Any) -> int | None:

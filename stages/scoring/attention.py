@@ -130,8 +130,20 @@ def _batch(states: torch.Tensor, group: Group) -> torch.Tensor:
     return states[0, :, group.start : group.start + count * length].unflatten(1, (count, length)).transpose(0, 1)
 
 
-def _no_mask(*arguments: Any, **options: Any) -> None:
-    """Packs need no mask; sequences are kept apart by their bounds."""
+def _no_mask(*arguments: Any, local_size: int | None = None, use_vmap: bool = False, **options: Any) -> None:
+    """Packs need no mask; sequences are kept apart by their bounds.
+
+    Args:
+        arguments: What a mask would be made of.
+        local_size: Window or chunk of attention in tokens, which some architectures set by the mask alone.
+        use_vmap: The architecture adds a rule of its own to the mask.
+        options: Likewise what a mask would be made of.
+
+    Raises:
+        Unsupported: The mask would say more than which sequence a token belongs to.
+    """
+    if use_vmap or (local_size is not None and local_size < _current.get().context):
+        raise Unsupported("attention limited by its mask")
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,19 +11,13 @@ import torch
 
 from stages.common.errors import ModelError
 from stages.common.query import Answer, Query
-from stages.scoring.choose import Device, Dtype, choose_runner
+from stages.scoring.choose import choose_runner
+from stages.scoring.place import Device, Dtype
 from stages.scoring.plan import Plan
+from stages.scoring.runner import Progress, ignore
 
 if TYPE_CHECKING:
     from stages.models.load import LoadedModel
-
-
-Progress = Callable[[int, int], None]
-"""Called with the number of distinct sequences done so far, and their total."""
-
-
-def ignore(done: int, total: int) -> None:
-    """Report no progress."""
 
 
 class Scorer:
@@ -41,7 +35,7 @@ class Scorer:
             to anyone afterwards.
 
     Raises:
-        ModelError: There is no such device or type, or the model cannot run on it.
+        ModelError: There is no such device or type, no token fits the budget, or the model cannot run.
     """
 
     def __init__(
@@ -75,7 +69,7 @@ class Scorer:
         return values.answers()
 
     def embed(self, sequences: Sequence[tuple[int, ...]], progress: Progress = ignore) -> np.ndarray:
-        """Mean over all positions of the last hidden state, float32 of shape [sequences, hidden].
+        """Mean over all positions of the last hidden state, float32 of shape [sequences, width].
 
         Args:
             sequences: Token ids; identical sequences are computed once.
@@ -106,9 +100,9 @@ class Scorer:
             raise ValueError(f"{len(query.targets)} targets for {len(query.positions)} positions")
         vocabulary = self._encoder.vocabulary
         if any(not 0 <= target < vocabulary for target in query.targets):
+            amiss = next(target for target in query.targets if not 0 <= target < vocabulary)
             raise ModelError(
-                f"token id {max(query.targets)} is outside the model's vocabulary of {vocabulary}: "
-                f"{self._show(query.ids)}",
+                f"token id {amiss} is outside the model's vocabulary of {vocabulary}: {self._show(query.ids)}",
                 where=self._location,
                 fix="the tokenizer does not belong to this model",
             )
@@ -117,6 +111,9 @@ class Scorer:
         encoder = self._encoder
         if not ids:
             raise ModelError("a text of no tokens has nothing to read", where=self._location)
+        if min(ids) < 0:
+            raise ModelError(f"token id {min(ids)} is negative, at position {ids.index(min(ids))} of a text",
+                             where=self._location, fix="ids count from 0; mask or drop what is no token")
         if len(ids) > encoder.context or max(ids) >= encoder.vocabulary:
             encoder.check(ids, self._show(ids))
 

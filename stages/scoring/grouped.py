@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from stages.scoring.gather import gathered
+from stages.scoring.packing import by_length
 from stages.scoring.plan import Plan, Values
-
-Advance = Callable[[int], None]
-"""Called with the number of sequences just finished."""
+from stages.scoring.runner import Advance
+from stages.scoring.states import Means, last_hidden_state
 
 _ROWS_IN_DOUBLE = 64
-_LOGITS = 1 << 26
-"""Logits of a batch at most, a quarter of a gigabyte in float32."""
+_DOUBLES = 1 << 22
+"""Logits in float64 at a time at most, 32 MiB; some four times as much is worked with."""
+_LOGITS = 1 << 25
+"""Logits of a batch at most, 128 MiB in float32."""
 
 
 class GroupedRunner:
@@ -26,11 +29,14 @@ class GroupedRunner:
         token_budget: Tokens in a batch; one sequence alone may exceed it.
         one_by_one: Batches of one sequence, for models whose arithmetic depends on the
             batch (one activation range per call).
+        gather: Ask the vocabulary head for the positions that are read only, in several passes
+            where their logits would be too many to hold.
     """
 
-    def __init__(self, model: Any, token_budget: int, *, one_by_one: bool = False) -> None:
-        self._model = model
-        self._token_budget = 1 if one_by_one else min(token_budget, _LOGITS // _vocabulary(model))
+    def __init__(self, model: Any, token_budget: int, *, one_by_one: bool = False, gather: bool = False) -> None:
+        self._model, self._gather = model, gather
+        self._rows = max(1, _LOGITS // _vocabulary(model))
+        self._token_budget = 1 if one_by_one else min(token_budget, self._rows)
         self._device = next(model.parameters()).device
         # The cache of keys and values serves generation only.
         self._options = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
@@ -39,24 +45,34 @@ class GroupedRunner:
         """Answer every row of a plan."""
         values = Values(plan)
         for batch in _equal_lengths(plan.sequences, self._token_budget):
-            logits = self._model(input_ids=self._ids(plan.sequences, batch), **self._options).logits
-            owner = np.repeat(np.arange(len(batch)), [len(plan.positions[s]) for s in batch])
-            places = np.concatenate([plan.positions[s] for s in batch])
+            ids = self._ids(plan.sequences, batch)
+            owner = np.repeat(np.arange(len(batch)), [len(plan.positions_of(s)) for s in batch])
+            places = np.concatenate([plan.positions_of(s) for s in batch])
             rows = plan.rows_of(batch)
-            for start in range(0, len(rows), _ROWS_IN_DOUBLE):
-                part = slice(start, start + _ROWS_IN_DOUBLE)
-                store(values, rows[part], logits[owner[part], places[part]])
+            if self._gather:
+                self._read_gathered(values, rows, ids, torch.from_numpy(owner * ids.shape[1] + places))
+            else:
+                logits = self._model(input_ids=ids, **self._options).logits
+                for start in range(0, len(rows), _ROWS_IN_DOUBLE):
+                    part = slice(start, start + _ROWS_IN_DOUBLE)
+                    store(values, rows[part], logits[owner[part], places[part]])
             advance(len(batch))
         return values
 
+    def _read_gathered(self, values: Values, rows: np.ndarray, ids: torch.Tensor, tokens: torch.Tensor) -> None:
+        for start in range(0, len(rows), self._rows):
+            part = slice(start, start + self._rows)
+            with gathered(self._model, tokens[part].to(self._device)):
+                logits = self._model(input_ids=ids, **self._options).logits
+            store(values, rows[part], logits[0, : len(rows[part])])
+
     def embed(self, sequences: Sequence[tuple[int, ...]], advance: Advance) -> np.ndarray:
-        """Mean of the last hidden state over all positions, float32 of shape [sequences, hidden]."""
-        vectors = np.empty((len(sequences), self._model.config.hidden_size), dtype=np.float32)
+        """Mean of the last hidden state over all positions, float32 of shape [sequences, width]."""
+        means = Means(self._model, len(sequences))
         for batch in _equal_lengths(sequences, self._token_budget):
-            outputs = self._model.base_model(input_ids=self._ids(sequences, batch), **self._options)
-            vectors[batch] = outputs.last_hidden_state.mean(dim=1).float().cpu().numpy()
+            means.put(batch, last_hidden_state(self._model, input_ids=self._ids(sequences, batch), **self._options))
             advance(len(batch))
-        return vectors
+        return means.vectors()
 
     def _ids(self, sequences: Sequence[tuple[int, ...]], batch: list[int]) -> torch.Tensor:
         return torch.tensor([sequences[s] for s in batch], device=self._device)
@@ -68,14 +84,19 @@ def _vocabulary(model: Any) -> int:
 
 
 def store(values: Values, rows: np.ndarray, logits: torch.Tensor) -> None:
-    """Store the statistics of whole rows of logits, computed in float64.
+    """Store the statistics of whole rows of logits, computed in float64, a few rows at a time.
 
     Args:
         values: Where to store them.
         rows: Rows of the plan, int64 of shape [rows].
         logits: Of shape [rows, vocabulary].
     """
-    logits = logits.double()
+    few = max(1, min(_ROWS_IN_DOUBLE, _DOUBLES // logits.shape[1]))
+    for start in range(0, len(rows), few):
+        _store_few(values, rows[start : start + few], logits[start : start + few].double())
+
+
+def _store_few(values: Values, rows: np.ndarray, logits: torch.Tensor) -> None:
     logprobs = torch.log_softmax(logits, dim=-1)
     reads, local = values.plan.reads_of(rows)
     values.normalizers[rows] = (logits[:, 0] - logprobs[:, 0]).cpu().numpy()
@@ -85,9 +106,8 @@ def store(values: Values, rows: np.ndarray, logits: torch.Tensor) -> None:
 
 def _equal_lengths(sequences: Sequence[tuple[int, ...]], token_budget: int) -> Iterator[list[int]]:
     """Indices of equally long sequences, as many at a time as the budget holds (at least one)."""
-    order = sorted(range(len(sequences)), key=lambda s: (len(sequences[s]), sequences[s]))
     batch: list[int] = []
-    for s in order:
+    for s in by_length(sequences):
         length = len(sequences[s])
         if batch and (length != len(sequences[batch[0]]) or (len(batch) + 1) * length > token_budget):
             yield batch

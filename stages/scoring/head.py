@@ -74,6 +74,27 @@ class Head:
         values.logits[reads] = logits.double().cpu().numpy()
 
 
+class Waiting:
+    """Features of several packs, kept until there are enough of them to be worth running the head."""
+
+    def __init__(self) -> None:
+        self.features = 0
+        """Features that wait."""
+        self._parts: list[tuple[np.ndarray, torch.Tensor, np.ndarray]] = []
+
+    def add(self, rows: np.ndarray, features: torch.Tensor, which: np.ndarray) -> None:
+        """Add rows of a plan with their features; see ``Head.read``."""
+        self._parts.append((rows, features, which + self.features))
+        self.features += len(features)
+
+    def flush(self, head: Head | None, values: Values) -> None:
+        """Answer all rows that wait (none do where there is no head)."""
+        if self._parts and head is not None:
+            rows, features, which = zip(*self._parts, strict=True)
+            head.read(values, np.concatenate(rows), torch.cat(features), np.concatenate(which))
+        self.features, self._parts = 0, []
+
+
 def partial_sums(logits: torch.Tensor) -> torch.Tensor:
     """Maximum m, sum of e^(x - m), and sum of (x - m) e^(x - m) of each row; overwrites the logits.
 

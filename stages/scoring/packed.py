@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,16 @@ from torch import nn
 
 from stages.compression.int8 import is_dynamic
 from stages.scoring import attention
-from stages.scoring.grouped import Advance
-from stages.scoring.head import ROWS, Head
+from stages.scoring.head import ROWS, Head, Waiting
+from stages.scoring.length import has_other_frequencies_when_long
 from stages.scoring.linear import PackedLinear, replace_linears
 from stages.scoring.narrow import Narrowing, last_layer
 from stages.scoring.packing import Pack, packs
 from stages.scoring.plan import Plan, Values
 from stages.scoring.quantized import QuantizedHead, SequenceLinear, is_quantized, replace_quantized
+from stages.scoring.runner import Advance
+from stages.scoring.states import Means, last_hidden_state
+from stages.scoring.twin import cast, twin
 
 
 class PackedRunner:
@@ -36,6 +39,9 @@ class PackedRunner:
         position_padding: See ``LoadedModel``.
         narrow: Run the last layer for the tokens that are read only.
         device: Where to run it.
+
+    Raises:
+        Unsupported: What the model computes of a text would depend on what else is in a pack.
     """
 
     def __init__(
@@ -44,8 +50,10 @@ class PackedRunner:
     ) -> None:  # fmt: skip
         self._token_budget, self._context, self._device = token_budget, context, device
         self._padding = position_padding
+        if has_other_frequencies_when_long(model.config, context):
+            raise attention.Unsupported("rotary frequencies that depend on the longest sequence of a batch")
         quantized = is_quantized(model)
-        self._model = _twin(model, device)
+        self._model = twin(model, device)
         # A prefix shared by two int8 sequences would have two activation ranges.
         self._share = causal and not quantized
         self._head = self._take_off_head()
@@ -71,39 +79,40 @@ class PackedRunner:
         if self._head is not None:
             self._head.pack(dtype, release=release)
         if dtype != torch.float32:
-            _cast(self._model, dtype)
+            cast(self._model, dtype)
 
     def read(self, plan: Plan, advance: Advance) -> Values:
         """Answer every row of a plan."""
         values = Values(plan)
         sequences = plan.sequences
         if self._share:  # what follows the last token read changes nothing
-            sequences = [ids[: places[-1] + 1] for ids, places in zip(sequences, plan.positions, strict=True)]
-        waiting = _Waiting()
+            last = plan.row_position[plan.first_row[1:] - 1]
+            sequences = [ids[: end + 1] for ids, end in zip(sequences, last, strict=True)]
+        head, waiting = self._head, Waiting()
         for pack in packs(sequences, self._token_budget, share_prefixes=self._share, device=self._device):
-            if isinstance(self._head, QuantizedHead):
-                self._head.read(values, pack, self._features(pack, None))
+            if isinstance(head, QuantizedHead):
+                head.read(values, pack, self._features(pack, None))
             else:
-                tokens = np.concatenate([pack.paths[k][plan.positions[s]] for k, s in enumerate(pack.members)])
+                tokens = np.concatenate([pack.paths[k][plan.positions_of(s)] for k, s in enumerate(pack.members)])
                 distinct, which = np.unique(tokens, return_inverse=True)
                 waiting.add(plan.rows_of(pack.members), self._features(pack, distinct), which)
                 if waiting.features >= ROWS:
-                    waiting.flush(self._head, values)
+                    waiting.flush(head, values)
             advance(len(pack.members))
-        waiting.flush(self._head, values)
+        if not isinstance(head, QuantizedHead):
+            waiting.flush(head, values)
         return values
 
     def embed(self, sequences: Sequence[tuple[int, ...]], advance: Advance) -> np.ndarray:
-        """Mean of the last hidden state over all positions, float32 of shape [sequences, hidden]."""
-        vectors = np.empty((len(sequences), self._model.config.hidden_size), dtype=np.float32)
+        """Mean of the last hidden state over all positions, float32 of shape [sequences, width]."""
+        means = Means(self._model, len(sequences))
         for pack in packs(sequences, self._token_budget, share_prefixes=self._share, device=self._device):
-            states = self._run(self._model.base_model, pack).last_hidden_state[0]
+            states = self._run(partial(last_hidden_state, self._model), pack)[0]
             lengths = np.array([len(path) for path in pack.paths])
             for group in pack.groups:
-                members = np.array(pack.members)[lengths == group.tokens.shape[1]]
-                vectors[members] = states[group.tokens].mean(dim=1).float().cpu().numpy()
+                means.put(np.array(pack.members)[lengths == group.tokens.shape[1]], states[group.tokens])
             advance(len(pack.members))
-        return vectors
+        return means.vectors()
 
     def _features(self, pack: Pack, tokens: np.ndarray | None) -> torch.Tensor:
         """What the head takes, float32 of shape [rows, hidden], for some tokens of a pack or all of them."""
@@ -118,9 +127,9 @@ class PackedRunner:
         finally:
             self._narrowing.rows = None
 
-    def _run(self, model: Any, pack: Pack) -> Any:
+    def _run(self, forward: Callable[..., Any], pack: Pack) -> Any:
         with attention.packed(pack, self._context):
-            return model(input_ids=pack.ids, position_ids=self._positions(pack), **self._options)
+            return forward(input_ids=pack.ids, position_ids=self._positions(pack), **self._options)
 
     def _positions(self, pack: Pack) -> torch.Tensor:
         """Position ids: the place in the sequence; RoBERTa's count the tokens that are no padding, from behind it."""
@@ -145,37 +154,3 @@ class PackedRunner:
         if is_dynamic(matrix):
             return QuantizedHead(matrix)
         return Head(matrix.weight, matrix.bias)
-
-
-class _Waiting:
-    """Features of several packs, kept until there are enough of them to be worth running the head."""
-
-    def __init__(self) -> None:
-        self.features = 0
-        self._parts: list[tuple[np.ndarray, torch.Tensor, np.ndarray]] = []
-
-    def add(self, rows: np.ndarray, features: torch.Tensor, which: np.ndarray) -> None:
-        self._parts.append((rows, features, which + self.features))
-        self.features += len(features)
-
-    def flush(self, head: Any, values: Values) -> None:
-        if self._parts:
-            rows, features, which = zip(*self._parts, strict=True)
-            head.read(values, np.concatenate(rows), torch.cat(features), np.concatenate(which))
-        self.features, self._parts = 0, []
-
-
-def _cast(model: Any, dtype: torch.dtype) -> None:
-    """Give a model copies of its parameters in another precision; what a constructor computed stays as it is."""
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                module._parameters[name] = nn.Parameter(parameter.detach().to(dtype), requires_grad=False)
-
-
-def _twin(model: Any, device: str) -> Any:
-    """A copy of a model's module tree that shares its weights and int8 layers, or has copies on another device."""
-    if device != "cpu":
-        return copy.deepcopy(model).to(device)
-    dynamic = [module for module in model.modules() if is_dynamic(module)]
-    return copy.deepcopy(model, {id(part): part for part in [*dynamic, *model.parameters(), *model.buffers()]})

@@ -65,11 +65,15 @@ def packs(
         if _distinct_tokens(sequences, order) < _WORTHWHILE * sum(map(len, sequences)):
             yield from _shared(sequences, order, token_budget, device)
             return
-    order = sorted(range(len(sequences)), key=lambda s: (len(sequences[s]), sequences[s]))
-    yield from _flat(sequences, order, token_budget, device)
+    yield from _flat(sequences, by_length(sequences), token_budget, device)
 
 
 _WORTHWHILE = 0.95
+
+
+def by_length(sequences: Sequence[tuple[int, ...]]) -> list[int]:
+    """Indices of sequences sorted by length, then by ids."""
+    return sorted(sorted(range(len(sequences)), key=sequences.__getitem__), key=lambda s: len(sequences[s]))
 
 
 def _flat(

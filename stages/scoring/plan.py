@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -22,8 +22,8 @@ class Plan:
 
     sequences: list[tuple[int, ...]]
     """Distinct sequences of token ids, sorted by length, then by ids."""
-    positions: list[np.ndarray]
-    """Positions to read in each sequence, rising; int64."""
+    row_position: np.ndarray
+    """Position of each row in its sequence, rising within a sequence; int64 of shape [rows]."""
     first_row: np.ndarray
     """Rows of sequence ``s`` are ``first_row[s] .. first_row[s + 1]``; int64 of shape [sequences + 1]."""
     read_row: np.ndarray
@@ -36,27 +36,34 @@ class Plan:
     @classmethod
     def of(cls, queries: Sequence[Query]) -> Plan:
         """Deduplicate queries. The plan of a set of queries does not depend on their order, but for the reads."""
-        wanted: dict[tuple[int, ...], set[int]] = {}
-        for query in queries:
-            if query.positions:
-                wanted.setdefault(query.ids, set()).update(query.positions)
-        sequences = sorted(wanted, key=lambda ids: (len(ids), ids))
-        positions = [np.array(sorted(wanted[ids]), dtype=np.int64) for ids in sequences]
-        first_row = _offsets([len(places) for places in positions])
+        read = [query for query in queries if query.positions]
+        sequences = sorted(sorted({query.ids for query in read}), key=len)
         index = {ids: s for s, ids in enumerate(sequences)}
-        rows, targets = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-        for query in queries:
-            if query.positions:
-                s = index[query.ids]
-                rows.append(first_row[s] + np.searchsorted(positions[s], query.positions))
-                targets.append(np.array(query.targets, dtype=np.int64))
-        first_read = _offsets([len(query.positions) for query in queries])
-        return cls(sequences, positions, first_row, np.concatenate(rows), np.concatenate(targets), first_read)
+        counts = np.fromiter((len(query.positions) for query in queries), np.int64, len(queries))
+        first_read = _offsets(counts)
+        reads = int(first_read[-1])
+        owner = np.repeat(np.fromiter((index[query.ids] for query in read), np.int64, len(read)), counts[counts > 0])
+        places = np.fromiter(chain.from_iterable(query.positions for query in read), np.int64, reads)
+        targets = np.fromiter(chain.from_iterable(query.targets for query in read), np.int64, reads)
+        # One number for a sequence and a position in it sorts and deduplicates both at once.
+        longest = max(map(len, sequences), default=1)
+        rows, read_row = np.unique(owner * longest + places, return_inverse=True)
+        first_row = np.searchsorted(rows, np.arange(len(sequences) + 1) * longest)
+        return cls(sequences, rows % longest, first_row, read_row, targets, first_read)
 
     @property
     def rows(self) -> int:
         """Number of distinct rows."""
         return int(self.first_row[-1])
+
+    @property
+    def positions(self) -> list[np.ndarray]:
+        """Positions to read in each sequence, rising; int64."""
+        return [self.positions_of(s) for s in range(len(self.sequences))]
+
+    def positions_of(self, sequence: int) -> np.ndarray:
+        """Positions to read in one sequence, rising; int64."""
+        return self.row_position[self.first_row[sequence] : self.first_row[sequence + 1]]
 
     def rows_of(self, sequences: Sequence[int]) -> np.ndarray:
         """Rows of some sequences, one after the other; int64."""
@@ -103,5 +110,5 @@ class Values:
         return [Answer(logprobs[start:end], entropies[start:end]) for start, end in pairwise(self.plan.first_read)]
 
 
-def _offsets(counts: list[int]) -> np.ndarray:
+def _offsets(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -1,8 +1,4 @@
-"""int8 layers of dynamic quantization over a pack, run so that a text's scores do not depend on its neighbours.
-
-The arithmetic is that of ``stages.scoring.integers``. A layer that computes otherwise (qnnpack,
-activations of 8 bits, a scale for each output) keeps its own kernel, called once a sequence.
-"""
+"""The int8 layers of a packed model and its int8 vocabulary head; ``stages.scoring.integers`` has their arithmetic."""
 
 from __future__ import annotations
 
@@ -19,6 +15,9 @@ from stages.scoring.head import BLOCK, ROWS, combine, partial_sums
 from stages.scoring.integers import IntegerProduct, Integers, dequantize, to_integers, token_ranges
 from stages.scoring.packing import Pack
 from stages.scoring.plan import Values
+
+_KERNEL_ROWS = 64
+"""Rows of a head's own kernel at a time: it gives their logits for the whole vocabulary."""
 
 
 def is_quantized(model: Any) -> bool:
@@ -91,10 +90,10 @@ class QuantizedHead:
         plan = values.plan
         if self._layer is not None:
             for k, s in enumerate(pack.members):
-                self._read_with_kernel(values, plan.rows_of([s]), features[pack.paths[k]], plan.positions[s])
+                self._read_with_kernel(values, plan.rows_of([s]), features[pack.paths[k]], plan.positions_of(s))
             return
         scales, zeros = token_ranges(pack, features)
-        tokens = np.concatenate([pack.paths[k][plan.positions[s]] for k, s in enumerate(pack.members)])
+        tokens = np.concatenate([pack.paths[k][plan.positions_of(s)] for k, s in enumerate(pack.members)])
         rows = plan.rows_of(pack.members)
         for start in range(0, len(rows), ROWS):
             read = torch.from_numpy(tokens[start : start + ROWS])
@@ -107,10 +106,10 @@ class QuantizedHead:
         """Rows of one sequence; two more go along, so that the kernel sees the sequence's range of activations."""
         width = features.shape[1]
         extremes = [int(features.argmin()) // width, int(features.argmax()) // width]
-        for start in range(0, len(rows), ROWS):
-            here = positions[start : start + ROWS]
+        for start in range(0, len(rows), _KERNEL_ROWS):
+            here = positions[start : start + _KERNEL_ROWS]
             logits = self._layer(features[torch.tensor([*here, *extremes])])
-            store(values, rows[start : start + ROWS], logits[: len(here)])
+            store(values, rows[start : start + _KERNEL_ROWS], logits[: len(here)])
 
     def _read(self, values: Values, rows: np.ndarray, integers: torch.Tensor, scales: torch.Tensor) -> None:
         reads, local = values.plan.reads_of(rows)

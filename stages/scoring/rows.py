@@ -10,7 +10,8 @@ import pandas as pd
 from stages.common.files import sha256_text
 from stages.common.query import Answer, Row, concatenate, reduce
 from stages.common.records import SCHEMA
-from stages.scoring.engine import Progress, Scorer, ignore
+from stages.scoring.engine import Scorer
+from stages.scoring.runner import Progress, ignore
 
 
 def score_rows(

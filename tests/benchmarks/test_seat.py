@@ -199,6 +199,20 @@ def test_plan_asks_for_one_embedding_a_stimulus(folder, encoder):
     assert by_item["sent-weat6/X/0002"].cluster == "velk"
 
 
+def test_a_sentence_that_is_no_token_is_named(folder, encoder):
+    table = seat.read(folder, FACTS)
+    table.loc[(table["role"] == "Y") & (table["position"] == 1), "text"] = "\u200b"
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.pre_tokenizers import Split
+    from transformers import PreTrainedTokenizerFast
+
+    silent = Tokenizer(encoder.tokenizer.backend_tokenizer.model)
+    silent.pre_tokenizer = Split(Regex(r"[\s\u200b]+"), "removed")
+    bare = Encoder(PreTrainedTokenizerFast(tokenizer_object=silent), "sentence", context=16, vocabulary=20)
+    with pytest.raises(DataError, match=r"^sent-weat6\.jsonl: targ2\.examples\[1\]: the sentence .* is no token"):
+        seat.plan(table, bare, seat.Options())
+
+
 def test_plan_does_not_depend_on_the_order_of_rows(folder, encoder):
     table = seat.read(folder, FACTS)
     shuffled = table.sample(frac=1, random_state=0)

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForMaskedLM,
+    T5Config,
 )
 
 from stages.common.errors import ModelError, ParamsError
@@ -166,6 +167,14 @@ def test_family_without_a_head_is_refused(bert, tmp_path):
     assert "architecture 'gpt_neox' has no masked form (it can be scored as causal or sentence)" in refusal(folder)
 
 
+@pytest.mark.parametrize("family", ["masked", "causal", "sentence"])
+def test_encoder_decoders_are_refused_by_name(bert, family):
+    T5Config(d_model=16, num_layers=1, vocab_size=20).save_pretrained(bert)
+    message = refusal(bert, family)
+    assert "architecture 't5' is an encoder-decoder, which is not supported" in message
+    assert message.endswith("(use an encoder (family masked or sentence) or a decoder (family causal))")
+
+
 def test_masked_model_needs_a_mask(tmp_path):
     folder = save(tmp_path / "maskless", BertForMaskedLM(BertConfig(**SIZES)), word_tokenizer(mask=False))
     assert "no mask token" in refusal(folder)
@@ -213,6 +222,11 @@ def test_unsupported_architecture(bert, name):
 def test_config_that_does_not_fit_itself(bert):
     edit_config(bert, num_attention_heads=3)
     assert "cannot be loaded as BertForMaskedLM" in refusal(bert)
+
+
+def test_config_with_a_value_of_the_wrong_type(bert):
+    edit_config(bert, hidden_size="many")
+    assert "config.json: Validation error for field 'hidden_size'" in refusal(bert)
 
 
 def test_no_config(bert):

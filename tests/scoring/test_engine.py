@@ -103,25 +103,35 @@ def test_int8_that_cannot_be_packed_is_run_one_by_one():
 
 
 @pytest.mark.parametrize("quantized", [False, True])
-@pytest.mark.parametrize(("architecture", "family"), [("bert", "masked"), ("gpt_neox", "causal")])
+@pytest.mark.parametrize(("architecture", "family"), [
+    ("bert", "masked"), ("gpt_neox", "causal"), ("roberta", "masked"),
+])  # fmt: skip
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_neighbours_budget_order_threads_and_repeats_change_nothing(architecture, family, quantized, data):
     loaded = (make_int8 if quantized else make)(architecture, family)
     queries = queries_for(family)
-    whole = Scorer(loaded).read(queries)
+    whole, embedded = answers_and_vectors(loaded, family)
     chosen = data.draw(st.lists(st.integers(0, len(queries) - 1), min_size=1, max_size=30))
     threads = torch.get_num_threads()
     torch.set_num_threads(data.draw(st.integers(1, 3)))
     try:
         scorer = Scorer(loaded, token_budget=data.draw(st.integers(1, 500)))
         answers, again = (scorer.read([queries[k] for k in chosen]) for _ in range(2))
+        vectors, same = (scorer.embed([queries[k].ids for k in chosen]) for _ in range(2))
     finally:
         torch.set_num_threads(threads)
     for k, answer, repeated in zip(chosen, answers, again, strict=True):
         np.testing.assert_allclose(answer.logprobs, whole[k].logprobs, atol=INT8 if quantized else FP32, rtol=0)
         np.testing.assert_allclose(answer.entropies, whole[k].entropies, atol=INT8 if quantized else FP32, rtol=0)
         assert np.array_equal(answer.logprobs, repeated.logprobs)
+    np.testing.assert_allclose(vectors, embedded[chosen], atol=INT8 if quantized else FP32, rtol=0)
+    assert np.array_equal(vectors, same)
+
+
+def answers_and_vectors(loaded, family):
+    queries, scorer = queries_for(family), Scorer(loaded)
+    return scorer.read(queries), scorer.embed([query.ids for query in queries])
 
 
 def test_repeated_runs_give_the_same_bits():
@@ -219,11 +229,37 @@ def test_longest_sequence_and_one_more(bert):
 @pytest.mark.parametrize(("query", "message"), [
     (Query((), (), ()), "no tokens"),
     (Query((3, VOCABULARY), (0,), (5,)), f"outside the model's vocabulary of {VOCABULARY}"),
+    (Query((3, 4, VOCABULARY), (0,), (5,)), f"outside the model's vocabulary of {VOCABULARY}"),
+    (Query((3, -100), (0,), (5,)), "token id -100 is negative, at position 1 of a text"),
+    (Query((3, 4), (0,), (-7,)), "token id -7 is outside the model's vocabulary"),
     (Query((3, 4), (0,), (VOCABULARY,)), f"token id {VOCABULARY} is outside the model's vocabulary"),
 ])
 def test_what_the_model_cannot_read(bert, query, message):
     with pytest.raises(ModelError, match=message):
         Scorer(bert).read([query])
+
+
+def test_embedding_what_the_model_cannot_read(bert):
+    with pytest.raises(ModelError, match="token id -1 is negative, at position 0"):
+        Scorer(bert).embed([(3, 4), (-1, 4)])
+
+
+@pytest.mark.parametrize("budget", [0, -5])
+def test_a_budget_that_holds_no_token(bert, budget):
+    with pytest.raises(ModelError, match=f"a budget of {budget} tokens in a forward pass holds none"):
+        Scorer(bert, token_budget=budget)
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+])  # fmt: skip
+def test_no_memory_is_not_taken_for_an_architecture_that_cannot_be_packed(bert, monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(PackedRunner, "read", fail)
+    with pytest.raises(type(error), match="memory"):
+        Scorer(bert)
 
 
 @pytest.mark.parametrize("query", [
@@ -261,13 +297,3 @@ def test_devices(bert):
         Scorer(bert, device="tpu")
     with pytest.raises(ModelError, match="on the CPU only"):
         Scorer(make_int8("bert", "masked"), device="cuda")
-    if not torch.cuda.is_available():
-        with pytest.raises(ModelError, match="no CUDA device"):
-            Scorer(bert, device="cuda")
-
-
-@pytest.mark.parametrize(("architecture", "family"), [("bert", "masked"), ("gpt_neox", "causal")])
-def test_auto_device_agrees_with_the_cpu(architecture, family):
-    loaded = make(architecture, family)
-    queries = queries_for(family)
-    assert_answers(loaded, queries, Scorer(loaded, device="auto").read(queries), 1e-3)

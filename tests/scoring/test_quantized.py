@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from stages.common.query import Query
 from stages.compression import int8
-from stages.compression.int8 import Int8, PortableLinear, int8_linear, quantize_weight, quantized_engine
+from stages.compression.int8 import PortableLinear, int8_linear, quantized_engine
+from stages.compression.int8_weights import Int8, quantize_weight
 from stages.scoring import attention, integers
 from stages.scoring.engine import Scorer
 from stages.scoring.integers import dequantize, to_integers, token_ranges

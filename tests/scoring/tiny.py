@@ -26,6 +26,24 @@ _OTHERS = {
     "gemma2": {"num_key_value_heads": 2, "head_dim": 8},
     "mistral": {"num_key_value_heads": 2, "sliding_window": 6},
     "bloom": {"n_layer": 2, "n_head": 4},
+    "qwen2_moe": {
+        "num_key_value_heads": 2, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16, "use_sliding_window": True, "sliding_window": 12,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
+    "phimoe": {"num_key_value_heads": 2, "num_local_experts": 4, "sliding_window": 12},
+    "qwen2": {"num_key_value_heads": 2, "max_window_layers": 20},
+    "llama4_text": {
+        "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 2, "intermediate_size_mlp": 64,
+        "attention_chunk_size": 12, "pad_token_id": 0,
+    },
+    "phi3": {
+        "num_key_value_heads": 2, "original_max_position_embeddings": 16, "pad_token_id": 0,
+        "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 16,
+            "short_factor": [1.0] * 4, "long_factor": [8.0] * 4,
+        },
+    },
     "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
 }
 _CLASSES = {
@@ -46,9 +64,10 @@ def tokenizer():
 
 
 @cache
-def make(architecture, family):
+def make(architecture, family, **settings):
+    """A tiny random model; settings are of its config."""
     torch.manual_seed(0)
-    config = AutoConfig.for_model(architecture, **{**_SIZES, **_OTHERS.get(architecture, {})})
+    config = AutoConfig.for_model(architecture, **{**_SIZES, **_OTHERS.get(architecture, {}), **settings})
     return describe(_CLASSES[family].from_config(config), tokenizer(), family, architecture)
 
 
