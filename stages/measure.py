@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from stages import measures
-from stages.common.absent import is_absent
 from stages.common.errors import DataError, run
 from stages.common.metrics_file import Leaf, clean, dumps, flatten, write_metrics, write_rows
-from stages.common.params import choose, load_params, parse
+from stages.common.params import load_params, parse
 from stages.common.records import read_records, read_vectors
 from stages.measures._run import Run, read_run
 
@@ -49,21 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure_suite(params_file: str, model: str, variant: str) -> None:
     """Write the metrics of a model and variant of a suite: of its last checkpoint, and of all as flat rows.
 
-    Both are empty for a cell that is not there (``stages.common.absent``).
-
     Raises:
         ParamsError: The params file does not know the model or variant.
         DataError: Records are missing or broken.
     """
     params = load_params(params_file)
-    choose(params.models, model, "model")
-    choose(params.variants, variant, "variant")
+    params.cell(model, variant)
     folder, metrics_folder = Path("data/records", params.suite, model, variant), Path("metrics", params.suite)
     final, trajectory = (metrics_folder / kind / model / f"{variant}.json" for kind in ("models", "trajectories"))
-    if is_absent(folder):
-        write_metrics(final, {})
-        write_rows(trajectory, [])
-        return
     run_of = read_run(folder)
     found = {name: _checkpoint_metrics(run_of, name, params.measures) for name in run_of.in_order}
     rows: list[dict[str, Leaf]] = [

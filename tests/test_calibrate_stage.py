@@ -73,11 +73,11 @@ def test_numbers_text_and_figure_tell_the_same(trained, tmp_path):
     levels = pd.read_parquet(rows)
     folder = tmp_path / "metrics/toy/calibration"
     summary = json.loads((folder / "small.json").read_text())["neox"]
-    assert summary["measures"]["crows_pairs"]["sentence_log_odds"]["slope"]["value"] == pytest.approx(0.8)
+    assert summary["measures"]["crows_pairs"]["log_odds"]["slope"]["value"] == pytest.approx(0.8)
     assert set(levels["world"]) == {"weak", "strong"}
     text = (folder / "small.md").read_text()
     assert "2 models were trained on 2 worlds" in text.replace("\n", " ")
-    assert "| pairs: log-odds a sentence (nats) | 0.80 [0.80, 0.80] | 0.00 [0.00, 0.00] | 1.00 [1.00, 1.00] |" in text
+    assert "| pairs: log-odds (nats a pair) | 0.80 [0.80, 0.80] | 0.00 [0.00, 0.00] | 1.00 [1.00, 1.00] |" in text
     assert "| pruned | 0.50 [0.50, 0.50] | 1.00 | 0% | 0.50 | +0.50 | 1.65 | shrunk with confidence |" in text
     svg = (folder / "small.svg").read_text()
     assert svg.startswith("<?xml")

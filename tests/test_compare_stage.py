@@ -8,11 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 
 from stages.common.errors import DataError, ParamsError
 from stages.common.metrics_file import flatten
 from stages.common.records import read_records, write_records
-from stages.compare import LEAVES, compare_suite, main
+from stages.compare import compare_suite, main
+from stages.evidence.summary import BESIDE, LEAVES
 from stages.evidence.table import NAMES
 from stages.evidence.verdict import VERDICTS
 from stages.measure import measure_suite
@@ -66,7 +68,8 @@ def test_summary_has_the_headline_of_every_cell_with_its_verdict(suite):
     words = {name.rsplit(".", 1)[1] for name, leaf in flatten(summary).items() if isinstance(leaf, str)}
     assert words == {"verdict", "log_odds_verdict", "worst_category"}
     cell = summary["bert"]["int8"]["crows_pairs"]["gender"]
-    assert set(cell) == {*LEAVES, "log_odds", "log_odds_change", "log_odds_p_adjusted", "log_odds_verdict"}
+    # One checkpoint and no replicates: nothing is known of the noise of training.
+    assert set(cell) == {*LEAVES, *BESIDE["log_odds"].values()} - {"noise", "p_seed"}
     parent = summary["bert"]["fp32"]["crows_pairs"]["gender"]
     assert cell["value"] == pytest.approx(parent["value"] + cell["change"], abs=2e-6)
     assert not {"change", "verdict"} & set(parent)
@@ -152,6 +155,42 @@ def test_values_are_set_beside_the_floors_of_untrained_networks(suite):
     assert cell["inside_floor"] == 1
 
 
+def test_what_another_seed_changes_bounds_what_is_called_a_change(suite):
+    name = ("bert", "int8", "crows_pairs", "overall", "log_odds")
+    compare_suite("params.yaml")
+    alone = evidence_row(*name)
+    assert (alone["verdict"], alone["bars"], pd.isna(alone["p_seed"])) == ("less", "", True)
+    path = suite / "data/floors/toy/bert.parquet"
+    about = dict(zip(("dataset", "category", "metric"), name[2:], strict=True))
+    replicates = [{"model": "bert", "null": "seed", **about, "seed": seed, "value": alone["parent"] + shift}
+                  for seed, shift in ((1, 0.3), (2, -0.3))]
+    pd.concat([floors("bert"), pd.DataFrame(replicates)]).to_parquet(path)
+    compare_suite("params.yaml")
+    found = evidence_row(*name)
+    # Parent and replicates spread by 0.3: t with 2 degrees of freedom of the change over 0.3 sqrt 2.
+    assert found["p_seed"] == pytest.approx(2 * stats.t.sf(abs(found["change"]) / (0.3 * 2**0.5), 2), rel=1e-6)
+    assert found["p_adjusted"] >= found["p_seed"] > 0.05
+    assert (found["verdict"], found["bars"]) == ("undecided", "seeds")
+    verdict = {"noise": ["checkpoints"]}
+    Path("params.yaml").write_text(yaml.safe_dump({**PARAMS, "compare": {**PARAMS["compare"], "verdict": verdict}}))
+    compare_suite("params.yaml")
+    assert evidence_row(*name)["verdict"] == "less"
+
+
+def test_a_level_is_biased_outside_the_floor_and_the_joint_interval(suite):
+    compare_suite("params.yaml")
+    table = pd.read_parquet("data/evidence/toy.parquet")
+    claimed = table["metric"].isin(["score", "ss", "log_odds"])
+    assert table.loc[claimed, "biased"].isin([0.0, 1.0]).all()
+    assert table.loc[~claimed, "biased"].isna().all()  # SEAT's magnitude and quality have no value of no preference
+    found = table[claimed]
+    neutral = found["metric"].map({"score": 50.0, "ss": 50.0, "log_odds": 0.0})
+    inside = (found["ci_low"] <= neutral) & (neutral <= found["ci_high"])
+    biased = found["biased"] == 1
+    assert biased.any()
+    assert not (biased & (inside | (found["inside_floor"] == 1))).any()
+
+
 def test_training_noise_bounds_what_is_called_a_change(suite):
     compare_suite("params.yaml")
     name = ("bert", "int8", "crows_pairs", "overall", "log_odds")
@@ -165,7 +204,7 @@ def test_training_noise_bounds_what_is_called_a_change(suite):
     compare_suite("params.yaml")
     found = evidence_row(*name)
     assert found["noise"] == pytest.approx(4.302653 * 0.3, rel=1e-6)  # t(2, .975) times the root mean square
-    assert found["verdict"] == "undecided"
+    assert (found["verdict"], found["bars"]) == ("undecided", "checkpoints")
 
 
 def test_the_group_that_moved_most_stands_beside_the_average(suite):
@@ -206,6 +245,7 @@ def test_missing_floors_name_the_file_and_what_to_run(suite):
     ("categories", ["gender", "relgion"], "no dataset has the category 'relgion'"),
     ("power", 1.2, "compare: power"),
     ("verdict", {"correction": "bonferroni"}, "compare: verdict.correction: Input should be 'bh' or 'holm'"),
+    ("verdict", {"noise": ["seed"]}, "verdict.noise.0: Input should be 'checkpoints' or 'seeds'"),
     ("floor", {"seeds": 1}, "compare: floor.seeds"),
 ])
 def test_mistakes_in_params_are_named(suite, key, value, message):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from stages.common.errors import MethodError, ModelError, ParamsError
 from stages.common.files import sha256_folder
 from stages.compression import parse_variant
 from stages.compression.artefact import open_model
+from stages.compression.in_suite import compress_checkpoints
 from stages.measure import measure_suite
 from stages.score import score_suite
 
@@ -37,6 +39,12 @@ PARAMS = {
         "misfit": {"method": "round_to_nearest", "bits": 4, "granularity": "group", "group_size": 64},
     },
 }
+
+
+TRAINING = {"steps": 4, "batch_size": 2, "sequence_length": 8, "learning_rate": 0.01, "warmup_steps": 1}
+DISTILL = {"method": "distill", "depth": 0.5, "training": TRAINING}
+TUNE = {"method": "finetune", "training": TRAINING}
+EARLY, ROUND = {"method": "early", "percent": 50}, {"method": "round_to_nearest", "bits": 4}
 
 
 def save_model(folder, seed=0, fraction=1.0):
@@ -92,23 +100,13 @@ def test_a_variant_may_be_of_the_last_checkpoint_alone(suite):
     assert [path.name for path in Path("models/tiny/compressed/small/int8").iterdir()] == ["p100"]
 
 
-def test_a_model_that_a_variant_leaves_out_is_marked_absent_down_to_its_metrics(suite):
+def test_a_model_that_a_variant_leaves_out_has_no_such_cell(suite):
     models = PARAMS["models"] | {"other": PARAMS["models"]["small"]}
-    int8 = {"method": "int8_dynamic"}
-    write_params(models=models, variants=PARAMS["variants"] | {"int8": int8 | {"only": ["other"]}})
-    run("int8")
-    score_suite("params.yaml", "small", "int8")
-    measure_suite("params.yaml", "small", "int8")
-    absent = {"model": "small", "variant": "int8", "reason": "variants.int8.only leaves the model out"}
-    for folder in ("models/tiny/compressed", "data/records/tiny"):
-        assert [path.name for path in (Path(folder) / "small/int8").iterdir()] == ["absent.json"]
-        assert json.loads((Path(folder) / "small/int8/absent.json").read_text()) == absent
-    assert json.loads(Path("metrics/tiny/models/small/int8.json").read_text()) == {}
-    assert json.loads(Path("metrics/tiny/trajectories/small/int8.json").read_text()) == []
-    # It comes back when the variant is applied to it after all.
-    write_params(models=models, variants=PARAMS["variants"] | {"int8": int8})
-    run("int8")
-    assert sorted(path.name for path in Path("models/tiny/compressed/small/int8").iterdir()) == ["p050", "p100"]
+    write_params(models=models, variants=PARAMS["variants"] | {"int8": {"method": "int8_dynamic", "only": ["other"]}})
+    for stage in (compress_checkpoints, score_suite, measure_suite):
+        with pytest.raises(ParamsError, match=r"variants\.int8\.only: does not name model 'small'"):
+            stage("params.yaml", "small", "int8")
+    assert not Path("models/tiny/compressed/small/int8").exists()
 
 
 def test_running_again_gives_the_same_bytes_and_nothing_of_before(suite):
@@ -127,6 +125,20 @@ def test_time_and_memory_are_not_stored(suite):
                      "weights.safetensors"}
     text = Path("models/tiny/compressed/small/int8/p100/method.json").read_text()
     assert not any(word in text for word in ("seconds", "time", "memory", str(suite)))
+
+
+def test_time_and_memory_of_every_checkpoint_are_kept_where_nothing_tracks_them(suite, capsys):
+    run("int8")
+    path = Path(".cache/compression/tiny/small/int8.json")
+    costs = json.loads(path.read_text())
+    assert list(costs) == ["p050", "p100"]
+    for cost, line in zip(costs.values(), capsys.readouterr().out.splitlines(), strict=True):
+        assert set(cost) == {"seconds", "peak_memory_bytes"}
+        assert line.endswith(f"{cost['seconds']:.1f} s, peak memory {cost['peak_memory_bytes'] / 2**20:.0f} MiB")
+        assert cost["seconds"] > 0
+        assert 50e6 < cost["peak_memory_bytes"] < 20e9  # torch alone takes more than the former
+    ignored = subprocess.run(["git", "check-ignore", str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ignored.stdout.strip() == str(path)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +181,10 @@ def command(*arguments, cwd=ROOT):
 def test_a_folder_by_itself(tmp_path):
     save_model(tmp_path / "model")
     done = command(str(tmp_path / "model"), "--family", "masked", "--variant", '{"method": "int8_dynamic"}', "--out",
-                   str(tmp_path / "artefact"))
+                   str(tmp_path / "artefact"), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "int8_dynamic" in done.stdout
+    assert re.fullmatch(r".*/model: int8_dynamic, 0\.\d MB, \d+\.\d s, peak memory \d+ MiB\n", done.stdout)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "artefact"}
     assert open_model(tmp_path / "artefact", "masked").parameters > 0
 
 
@@ -252,8 +265,24 @@ def test_reading_settings_needs_no_torch():
         ({"method": "int8_dynamic", "bits": 8}, r"variants\.x: bits: unknown key; allowed: engine, method"),
         ({"method": "int8_dynamic", "engine": "cuda"}, "engine: .*'x86'"),
         ({"method": "../none"}, "unknown compression method"),
+        ([{"method": "int8_dynamic"}, {"method": "none"}], r"variants\.x\[1\]: no step can follow int8_dynamic"),
+        ([DISTILL, EARLY], r"variants\.x\[1\]: early: takes the place .* \(make it the first step\)"),
+        ([DISTILL, {"method": "noise", "like": EARLY}], r"variants\.x\[1\]: like: early: takes the place"),
+        ([ROUND, TUNE], r"variants\.x\[1\]: finetune: zeros among rounded .* \(say keep_zeros: true or false\)"),
+        (TUNE | {"training": TRAINING | {"learning_rate": float("inf")}}, r"training\.learning_rate: .* finite"),
+        (TUNE | {"training": TRAINING | {"learning_rate": float("nan")}}, r"training\.learning_rate: .* finite"),
+        (TUNE | {"training": TRAINING | {"weight_decay": float("inf")}}, r"training\.weight_decay: .* finite"),
+        (TUNE | {"training": TRAINING | {"weight_decay": float("nan")}}, r"training\.weight_decay: .* finite"),
     ],
 )
 def test_variants_that_make_no_sense_are_refused(variant, message):
     with pytest.raises(ParamsError, match=message):
         parse_variant(variant, "variants.x")
+
+
+@pytest.mark.parametrize("variant", [
+    [EARLY, TUNE], [ROUND, TUNE | {"keep_zeros": True}], [ROUND, DISTILL, TUNE],
+    [{"method": "magnitude", "sparsity": 0.5}, TUNE],
+])
+def test_variants_that_some_model_can_serve_are_not(variant):
+    assert [step.method for step in parse_variant(variant, "x")] == [step["method"] for step in variant]

@@ -17,6 +17,7 @@ from stages.common.files import sha256_folder
 from stages.common.params import load_params
 from stages.compression.artefact import open_model
 from stages.compression.manifest import read_manifest
+from stages.scoring.facts import model_facts
 from tests.compression import toy
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +77,7 @@ def test_a_killed_distillation_goes_on_to_the_bytes_of_one_that_was_not(capsys):
     assert process.wait() == -signal.SIGKILL
     process.stderr.close()
     written = (saved[0].parent / "p004" / "weights.safetensors").stat().st_mtime_ns
+    first = json.loads((saved[0].parent / "cost.json").read_text())["p004"]
     assert not (saved[0].parent / "p100").exists()
     assert not WHERE.exists()
 
@@ -85,7 +87,11 @@ def test_a_killed_distillation_goes_on_to_the_bytes_of_one_that_was_not(capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["p004", "p050", "p100"]
     # It went on from the first checkpoint, and did not write it again.
     assert (folder / "p004" / "weights.safetensors").stat().st_mtime_ns == written
-    assert not any(WORK.iterdir())
+    assert [path.name for path in WORK.iterdir()] == ["tiny"]  # what it cost, and no work folder
+    costs = json.loads((WORK / "tiny/small/distilled.json").read_text())
+    assert list(costs) == ["p004", "p050", "p100"]
+    assert costs["p004"] == first  # taken before the kill
+    assert all(cost["seconds"] > 0 for cost in costs.values())
 
     resumed = sha256_folder(folder)
     run("distilled")
@@ -99,7 +105,12 @@ def test_a_killed_distillation_goes_on_to_the_bytes_of_one_that_was_not(capsys):
     fact = json.loads((folder / "p050" / "checkpoint.json").read_text())
     assert (fact["fraction"], fact["step"], fact["steps"]) == (0.5, 150, 300)
     assert fact["teacher_heldout_loss"] == pytest.approx(parent["heldout_loss"], abs=0.1)
-    assert open_model(folder / "p100", "causal").model.config.num_hidden_layers == 2
+    student = open_model(folder / "p100", "causal")
+    assert student.model.config.num_hidden_layers == 2
+    # Metrics are set beside how well the student itself predicts, and its teacher.
+    about, fact = model_facts(student), json.loads((folder / "p100" / "checkpoint.json").read_text())
+    losses = ("heldout_loss", "teacher_heldout_loss", "initial_heldout_loss")
+    assert {key: about[key] for key in losses} == {key: fact[key] for key in losses}
     assert read_manifest(folder / "p004").parent == sha256_folder("models/tiny/checkpoints/small/p100")
 
 
@@ -108,6 +119,18 @@ def test_an_early_checkpoint_stands_in_for_the_last():
     run("early")
     assert [path.name for path in (WHERE / "early").iterdir()] == ["p100"]
     assert read_manifest(WHERE / "early" / "p100").steps[0].config["checkpoint"] == "p060"
+    taken = json.loads(Path("models/tiny/checkpoints/small/p060/checkpoint.json").read_text())
+    assert model_facts(open_model(WHERE / "early" / "p100", "causal"))["heldout_loss"] == taken["heldout_loss"]
+
+
+@pytest.mark.usefixtures("suite")
+def test_noise_like_an_early_checkpoint_is_of_the_last_alone_and_claims_no_loss(tmp_path):
+    early = {"method": "early", "percent": 60}
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | {"variants": {
+        "fp32": {"method": "none"}, "noisy": {"method": "noise", "like": early, "only": ["small"]}}}))
+    run("noisy")
+    assert [path.name for path in (WHERE / "noisy").iterdir()] == ["p100"]
+    assert not any("loss" in key for key in model_facts(open_model(WHERE / "noisy" / "p100", "causal")))
 
 
 @pytest.mark.usefixtures("suite")

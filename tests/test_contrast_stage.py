@@ -14,8 +14,11 @@ from stages.common.errors import DataError, ParamsError
 from stages.common.metrics_file import flatten
 from stages.common.params import load_params
 from stages.common.records import read_table
-from stages.contrast import contrast_suite, controls
-from stages.evidence.contrast import COLUMNS, NAMES
+from stages.contrast import along_training, contrast_suite, controls
+from stages.evidence.contrast import COLUMNS, NAMES, contrast_table
+from stages.evidence.contrast_summary import summary
+from stages.evidence.trends_best import CEILING
+from stages.evidence.trends_size import MIXED
 from tests.suite_with_training import INT8, PARAMS, contrasted
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +83,33 @@ def test_controls_are_found_by_typed_settings_and_not_by_spelling(inside):
     }}
     Path("other.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     assert controls(load_params("other.yaml")) == {"wanda": ("same", "list")}
+
+
+def test_variants_with_a_training_of_their_own_are_not_along_their_parents(inside):
+    training = {"steps": 4, "batch_size": 2, "sequence_length": 8, "learning_rate": 0.1, "warmup_steps": 0,
+                "checkpoints": [10, 40, 100]}
+    raw = {**PARAMS, "variants": {
+        "fp32": {"method": "none"}, "int8": INT8,
+        "tuned": {"steps": [{"method": "finetune", "training": training}, INT8], "only": ["bert"]},
+        "early": {"method": "early", "percent": 40, "only": ["bert"]}, "last": {**INT8, "checkpoints": "last"}}}
+    Path("other.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    assert along_training(load_params("other.yaml")) == ["fp32", "int8"]
+
+
+def test_models_of_different_kinds_give_a_size_trend_that_is_only_described(suite):
+    found = table(suite).query("analysis == 'trend' and against.str.startswith('parameters')")
+    assert set(found["dataset"]) == {"seat"}  # the one dataset that three models have
+    assert set(found["against"]) == {"parameters"}
+    assert set(found["note"]) == {MIXED}
+    assert found["p_value"].isna().all()
+    assert found["estimate"].notna().all()
+
+
+def test_a_best_checkpoint_at_the_ceiling_is_said_in_the_metrics():
+    rows = [{"analysis": "best", "dataset": "ss", "metric": "lm", "model": "m", "variant": variant, "estimate": 0.4,
+             "note": note} for variant, note in (("fp32", CEILING), ("int8", "not as claimed"))]
+    found = summary(contrast_table(rows))["best"]["ss"]["lm"]["m"]
+    assert found == {"fp32": {"fraction": 0.4, "ceiling": 1}, "int8": {"fraction": 0.4}}
 
 
 def test_metrics_are_nested_numbers(suite):

@@ -9,10 +9,17 @@ import pandas as pd
 import pytest
 import yaml
 
+from stages import floor
+from stages.checkpoint import make_checkpoints
 from stages.common.errors import DataError, ModelError, ParamsError
+from stages.common.params import load_params
 from stages.evidence.floors import FLOOR_COLUMNS, with_floors
 from stages.floor import write_floor
-from tests.test_score_stage import PAIRS, SEAT, save_model
+from stages.models.load import load_model
+from stages.nulls.networks import replicate
+from tests.scored_suite import PAIRS, SEAT, save_model
+from tests.test_checkpoint_stage import CAUSAL, TRAINED, TRAINING
+from tests.training.tiny import sentences
 
 MODELS = {"small": "masked", "neox": "causal", "encoder": "sentence"}
 TEXT = pd.DataFrame({"item": ["t"], "split": ["test"], "group": ["g"], "text": ["she is a nurse"]})
@@ -105,7 +112,7 @@ def test_mistakes_are_named(project, monkeypatch):
     monkeypatch.chdir(project)
     with pytest.raises(ParamsError, match="unknown model 'bert'"):
         write_floor("params.yaml", "bert")
-    monkeypatch.setattr("stages.floor.Path", lambda *parts: Path("elsewhere", *parts))
+    monkeypatch.setattr(floor, "Path", lambda *parts: Path("elsewhere", *parts))
     with pytest.raises(DataError, match=r"elsewhere/data/clean/tiny/crows\.parquet: no such file"):
         write_floor("params.yaml", "small")
 
@@ -117,3 +124,55 @@ def test_a_model_without_checkpoints_is_refused(tmp_path, monkeypatch):
     (folder / "p100").rename(tmp_path / "away")
     with pytest.raises(ModelError, match=r"holds no checkpoint \(dvc repro checkpoint@small\)"):
         write_floor("params.yaml", "small")
+
+
+CORPUS = pd.DataFrame([(split, text) for split, count, seed in (("train", 60, 1), ("valid", 20, 2))
+                       for text in [*sentences(count, seed), *PAIRS["sent_more"], *PAIRS["sent_less"],
+                                    *TRIPLES["sentence"], *SEAT["text"]]], columns=["split", "text"])
+FEW = TRAINING | {"steps": 6, "warmup_steps": 1, "checkpoints": [50, 100]}
+BERT = TRAINED | {"training": FEW, "replicates": 2}
+
+
+def write_trained_project(**models):
+    """The project with models to train, of which the first is trained."""
+    write_project()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params |= {"models": models, "seed": 3, "compare": {"floor": {"seeds": 2, "draws": 100}}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    CORPUS.assign(line=range(len(CORPUS))).to_parquet("data/clean/tiny/text.parquet")
+    return make_checkpoints(load_params("params.yaml"), next(iter(models))) / "p100"
+
+
+def test_replicates_have_rows_of_their_own_and_the_same_bytes_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_trained_project(bert=BERT)
+    path = write_floor("params.yaml", "bert")
+    first = path.read_bytes()
+    found = pd.read_parquet(path)
+    cells = found.groupby(["dataset", "category", "metric"])
+    assert len(cells) == 5 * 2 + 1
+    for _, rows in cells:
+        assert rows["null"].tolist() == ["context_free", "random_init", "random_init", "seed", "seed"]
+        assert rows["seed"].tolist()[1:] == [0, 1, 1, 2]
+    graded = found[(found["metric"] == "log_odds") & (found["dataset"] == "crows")]
+    assert graded[graded["null"] != "context_free"].groupby("category")["value"].nunique().tolist() == [4, 4]
+    write_floor("params.yaml", "bert")
+    assert path.read_bytes() == first
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["models"]["bert"]["replicates"] = 0
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    write_floor("params.yaml", "bert")
+    pd.testing.assert_frame_equal(pd.read_parquet(path), found[found["null"] != "seed"].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(("model", "family"), [(BERT, "masked"), (CAUSAL | {"training": FEW}, "causal")])
+def test_a_replicate_of_the_same_seed_is_the_model_itself(model, family, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = write_trained_project(model=model)
+    own = load_model(folder, family).model.state_dict()
+    spec, corpus = load_params("params.yaml").models["model"], Path("data/clean/tiny/text.parquet")
+    with replicate(spec, corpus, 3) as same:
+        assert all(weight.equal(own[name]) for name, weight in same.model.state_dict().items())
+    with replicate(spec, corpus, 4) as other:
+        assert other.encoder.tokenizer.get_vocab() == same.encoder.tokenizer.get_vocab()
+        assert not all(weight.equal(own[name]) for name, weight in other.model.state_dict().items())

@@ -16,8 +16,8 @@ import yaml
 from stages.common.params import load_params
 
 ROOT = Path(__file__).parents[1]
-PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = sorted(PIPELINE["stages"])
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES = sorted(PIPELINE)
 PARAMS = [ROOT / "params.yaml", *sorted(ROOT.glob("suites/*/params.yaml"))]
 MODULES = sorted((ROOT / "stages").rglob("*.py"))
 LONGEST_FILE = 300
@@ -25,6 +25,24 @@ LONGEST_FILE = 300
 FOLDERS = "|".join(["work", "home", "root", "Users", "tmp", "mnt", "scratch"])
 MACHINE_PATHS = re.compile(rf"(?<![\w.~-])/(?:{FOLDERS})/\w")
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+
+
+def stage_of(name: str) -> dict[str, Any]:
+    """What one stage of this name is, of however many."""
+    definition: dict[str, Any] = PIPELINE[name]
+    return definition.get("do", definition)
+
+
+def items_of(name: str, path: Path) -> Iterator[dict[str, str]]:
+    """What the stages of this name are made for in a suite."""
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "foreach" in PIPELINE[name]:
+        assert PIPELINE[name]["foreach"] == "${cells}"
+        yield from yaml.safe_load((path.parent / "cells.yaml").read_text(encoding="utf-8"))["cells"].values()
+        return
+    axes = {axis: list(resolve(raw, values[2:-1])) for axis, values in PIPELINE[name].get("matrix", {}).items()}
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
 
 
 def short(path: Path) -> str:
@@ -104,7 +122,7 @@ def covers(dep: str, path: str) -> bool:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_declares_all_code_it_imports_and_no_other(name: str) -> None:
-    stage = PIPELINE["stages"][name]
+    stage = stage_of(name)
     # stages/__init__.py is on the way to everything; the test below says that it holds nothing.
     needed = reached(module_of(stage)) - {"stages/__init__.py"}
     deps = code_deps(stage)
@@ -121,7 +139,7 @@ def test_the_package_that_no_stage_declares_holds_nothing() -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_declared_code_and_files_exist(name: str) -> None:
-    written = [dep for dep in PIPELINE["stages"][name]["deps"] if "${" not in dep]
+    written = [dep for dep in stage_of(name)["deps"] if "${" not in dep]
     assert [dep for dep in written if not (ROOT / dep).exists()] == []
 
 
@@ -143,12 +161,10 @@ def test_no_two_suites_share_a_name() -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_param_that_a_stage_declares_is_in_the_suite(name: str, path: Path) -> None:
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    stage = PIPELINE["stages"][name]
+    stage = stage_of(name)
     keys = [key for group in stage["params"] for keys in group.values() for key in keys]
-    axes = {axis: list(resolve(raw, values[2:-1])) for axis, values in stage.get("matrix", {}).items()}
     missing = set()
-    for values in itertools.product(*axes.values()):
-        item = dict(zip(axes, values, strict=True))
+    for item in items_of(name, path):
         for key in keys:
             filled = re.sub(r"\$\{item\.(\w+)\}", lambda found, item=item: item[found[1]], key)
             try:

@@ -1,102 +1,34 @@
 """The score stage: from clean tables and model folders to records, whole or not at all."""
 
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-import yaml
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
-    AutoModelForCausalLM,
     AutoModelForMaskedLM,
-    BertConfig,
-    BertForMaskedLM,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    PreTrainedTokenizerFast,
 )
 
-from stages import score
+from stages import benchmarks
 from stages.common.errors import DataError, ModelError, ParamsError
-from stages.common.files import sha256_file, sha256_folder, sha256_text
-from stages.common.query import Query
+from stages.common.files import sha256_folder, sha256_text
 from stages.common.records import read_records, read_vectors
 from stages.compression import Context, parse_variant
-from stages.compression.artefact import open_model
 from stages.compression.pipeline import compress_folder
-from stages.compression.while_loading import open_int8
-from stages.score import score_model, score_suite
+from stages.measure import measure_suite
+from stages.score import score_suite
 from stages.scoring.engine import Scorer
+from tests.scored_suite import WORDS, build, save_model
 
 ROOT = Path(__file__).parents[1]
-WORDS = ["[PAD]", "[UNK]", "[MASK]", "<|endoftext|>", "he", "she", "is", "a", "nurse", "doctor", "kind", "tall", ".",
-         "John", "Amy"]
-PAIRS = pd.DataFrame(
-    [
-        ("0", "gender", "stereo", "she is a nurse .", "he is a nurse .", "he|she"),
-        ("1", "gender", "antistereo", "he is a kind nurse", "she is a kind nurse", "he|she"),
-        ("2", "gender", "stereo", "she is tall", "is tall", "she"),  # one side has no word of its own
-    ],
-    columns=["item", "category", "direction", "sent_more", "sent_less", "cluster"],
-)
-SEAT = pd.DataFrame(
-    [
-        ("sent-weat6", "gender", role, "names", 0, f"{name} is {word}")
-        for role, name, word in (("X", "John", "tall"), ("Y", "Amy", "tall"), ("A", "he", "kind"), ("B", "she", "kind"))
-    ],
-    columns=["test", "category", "role", "group", "position", "text"],
-)
-
-
-def tokenizer():
-    model = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    model.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=model, unk_token="[UNK]", pad_token="[PAD]", mask_token="[MASK]",
-                                   eos_token="<|endoftext|>")
-
-
-def save_model(folder, architecture="bert", seed=0):
-    torch.manual_seed(seed)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-             "vocab_size": len(WORDS), "max_position_embeddings": 32, "initializer_range": 0.5}
-    model = BertForMaskedLM(BertConfig(**sizes)) if architecture == "bert" else GPTNeoXForCausalLM(
-        GPTNeoXConfig(**sizes))
-    model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
 def suite(tmp_path, monkeypatch):
-    """A project folder with one masked model of two checkpoints, a causal one, and three clean tables."""
     monkeypatch.chdir(tmp_path)
-    datasets = {
-        "crows": {"benchmark": "crows_pairs", "source": "data/sources/crows_pairs.yaml"},
-        "seat": {"benchmark": "seat", "source": "data/sources/seat.yaml"},
-        "text": {"benchmark": "corpus", "source": "data/sources/wikitext2.yaml", "options": {"min_words": 1}},
-    }
-    models = {name: {"source": "local", "family": family, "path": "unused"}
-              for name, family in (("small", "masked"), ("neox", "causal"), ("encoder", "sentence"))}
-    params = {"suite": "tiny", "params_file": "params.yaml", "wdir": ".", "seed": 0, "threads": 1, "corpus": "text",
-              "datasets": datasets, "models": models, "variants": {"fp32": {"method": "none"}}}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    clean = Path("data/clean/tiny")
-    clean.mkdir(parents=True)
-    PAIRS.to_parquet(clean / "crows.parquet")
-    SEAT.to_parquet(clean / "seat.parquet")
-    lines = [("test", 0, "he is a doctor ."), ("train", 1, "she is a doctor ."), ("test", 2, "she is kind")]
-    pd.DataFrame(lines, columns=["split", "line", "text"]).to_parquet(clean / "text.parquet")
-    for seed, (name, fraction) in enumerate((("p010", 0.1), ("p100", 1.0))):
-        folder = save_model(Path("models/tiny/compressed/small/fp32") / name, seed=seed)
-        (folder / "checkpoint.json").write_text(json.dumps({"fraction": fraction, "step": int(100 * fraction)}))
-    save_model(Path("models/tiny/compressed/neox/fp32/p100"), "gpt_neox")
+    build()
     return tmp_path
 
 
@@ -143,6 +75,29 @@ def test_records_of_a_masked_model(suite):
     assert sorted(read_records(folder / "p100" / "text.parquet")["scored"]) == [3, 5]
 
 
+@pytest.mark.parametrize(("variant", "facts"), [
+    ({"method": "none"}, {"sparsity": 0.0, "logical_bits": 32, "heldout_loss": 4.5}),
+    # Of another model's weights, what the parent's training tells of its loss says nothing.
+    ({"method": "cast"}, {"sparsity": 0.0, "logical_bits": 16}),
+    ([{"method": "none"}, {"method": "magnitude", "sparsity": 0.75}], {"sparsity": 0.75, "logical_bits": None}),
+])
+def test_a_models_metrics_stand_beside_its_size_and_held_out_loss(variant, facts, suite):
+    parent = save_model(Path("parent"))
+    (parent / "checkpoint.json").write_text(json.dumps({"fraction": 1.0, "step": 9, "heldout_loss": 4.5}))
+    folder = Path("models/tiny/compressed/small/fp32/p100")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    sizes = compress_folder(parent, folder, parse_variant(variant, "x"), "masked", Context()).sizes
+    score_suite("params.yaml", "small", "fp32")
+    measure_suite("params.yaml", "small", "fp32")
+    found = json.loads(Path("metrics/tiny/models/small/fp32.json").read_text())["model"]
+    bits = sizes.logical_bits if facts["logical_bits"] is None else facts["logical_bits"] * sizes.parameters
+    assert found == facts | {
+        "architecture": "bert", "family": "masked", "parameters": sizes.parameters, "logical_bits": bits,
+        "stored_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+    }
+
+
 def test_checkpoints_differ_and_runs_do_not(suite):
     folder = score_suite("params.yaml", "small", "fp32")
     first = sha256_folder(folder)
@@ -160,7 +115,7 @@ def test_a_causal_model_scores_what_offers_its_family(suite):
 
 def test_plans_are_made_once_for_checkpoints_of_one_tokenizer(suite, monkeypatch):
     made = []
-    module = score.benchmarks.get("crows_pairs")
+    module = benchmarks.get("crows_pairs")
     plan = module.plan
     monkeypatch.setattr(module, "plan", lambda *given: made.append(1) or plan(*given))
     score_suite("params.yaml", "small", "fp32")
@@ -199,96 +154,3 @@ def test_a_missing_table_is_named(suite):
     Path("data/clean/tiny/seat.parquet").unlink()
     with pytest.raises(DataError, match=r"data/clean/tiny/seat\.parquet: no such file"):
         score_suite("params.yaml", "small", "fp32")
-
-
-def test_any_model_outside_a_suite(suite):
-    model = "models/tiny/compressed/small/fp32/p100"
-    Path("data/clean/tiny/crows.parquet").rename("data/clean/tiny/crows_pairs.parquet")
-    score_model(model, "masked", ["crows_pairs", "seat"], Path("data/clean/tiny"), Path("out"))
-    assert set(json.loads(Path("out/run.json").read_text())["datasets"]) == {"crows_pairs", "seat"}
-    assert len(read_records("out/p100/crows_pairs.parquet")) == 6
-
-
-def test_int8_while_loading_gives_the_scores_of_the_artefact(suite):
-    Path("data/clean/tiny/crows.parquet").rename("data/clean/tiny/crows_pairs.parquet")
-    model, clean = Path("models/tiny/compressed/small/fp32/p100"), Path("data/clean/tiny")
-    Path("int8").mkdir()
-    compress_folder(model, Path("int8"), parse_variant({"method": "int8_dynamic"}, "x"), "masked", Context())
-    score_model(str(model), "masked", ["crows_pairs"], clean, Path("one"), int8=True)
-    score_model("int8", "masked", ["crows_pairs"], clean, Path("two"))
-    score_model(str(model), "masked", ["crows_pairs"], clean, Path("whole"))
-    one, two, whole = (sha256_file(Path(name) / "p100/crows_pairs.parquet") for name in ("one", "two", "whole"))
-    assert one == two != whole
-    assert json.loads(Path("one/run.json").read_text())["model"]["computed_in"] == "int8"
-    assert "computed_in" not in json.loads(Path("whole/run.json").read_text())["model"]
-
-
-def test_half_precision_checkpoints_are_quantized_from_what_they_hold(tmp_path):
-    folder = save_model(tmp_path / "half", "gpt_neox")
-    AutoModelForCausalLM.from_pretrained(folder).half().save_pretrained(folder)
-    (tmp_path / "int8").mkdir()
-    compress_folder(folder, tmp_path / "int8", parse_variant({"method": "int8_dynamic"}, "x"), "causal", Context())
-    queries = [Query((5, 6, 7, 8), (0, 1, 2), (6, 7, 8))]
-    one, two = (Scorer(opened).read(queries)[0] for opened in
-                (open_int8(folder, "causal"), open_model(tmp_path / "int8", "causal")))
-    assert np.array_equal(one.logprobs, two.logprobs)
-
-
-def test_bfloat16_is_noted(suite):
-    Path("data/clean/tiny/crows.parquet").rename("data/clean/tiny/crows_pairs.parquet")
-    model, clean = "models/tiny/compressed/small/fp32/p100", Path("data/clean/tiny")
-    score_model(model, "masked", ["crows_pairs"], clean, Path("out"), dtype="bfloat16", device="auto")
-    assert json.loads(Path("out/run.json").read_text())["model"]["computed_in"] == "bfloat16"
-    for wrong in ({"dtype": "float16"}, {"device": "tpu"}):
-        with pytest.raises(ParamsError, match=r"unknown d.* there are: "):
-            score_model(model, "masked", ["crows_pairs"], clean, Path("out"), **wrong)
-
-
-def test_upstream_files_in_place_of_a_clean_table(suite):
-    Path("raw/crows_pairs").mkdir(parents=True)
-    Path("raw/crows_pairs/crows_pairs_anonymized.csv").write_text(
-        ",sent_more,sent_less,stereo_antistereo,bias_type\n0,she is a nurse,he is a nurse,stereo,gender\n"
-    )
-    model = "models/tiny/compressed/neox/fp32/p100"
-    score_model(model, "causal", ["crows_pairs"], Path("raw"), Path("out"))
-    assert read_records("out/p100/crows_pairs.parquet")["role"].tolist() == ["anti", "stereo"]
-
-
-@pytest.mark.parametrize(("family", "names", "error", "message"), [
-    ("maskd", ["seat"], ParamsError, "unknown family 'maskd'; there are: causal, masked, sentence"),
-    ("masked", ["crows"], ParamsError, "unknown benchmark 'crows'; there are: .*crows_pairs.*seat"),
-    ("sentence", ["crows_pairs"], ParamsError, "'crows_pairs' is not defined for sentence models"),
-    ("masked", ["stereoset"], DataError, "data/clean/tiny: holds neither stereoset.parquet nor stereoset/"),
-    ("masked", ["seat"], ModelError, "./nowhere: no such model folder"),
-])
-def test_mistakes_outside_a_suite(suite, family, names, error, message):
-    with pytest.raises(error, match=message):
-        score_model("./nowhere", family, names, Path("data/clean/tiny"), Path("out"))
-    assert not Path("out").exists()
-
-
-def test_names_are_checked_before_torch_is_imported(suite):
-    code = (
-        "import sys; from stages import score; from stages.common.errors import run\n"
-        "sys.argv = ['score', 'm', '--family', 'masked', '--benchmarks', 'crow', '--data', '.', '--out', 'out']\n"
-        "try: run(score.main)\n"
-        "finally: print('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=suite,
-                          env={"PYTHONPATH": str(ROOT)}, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: unknown benchmark 'crow'; there are: ")
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == "False\n"
-
-
-def test_command_line(suite, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["score", "--params", "params.yaml", "--model", "neox", "--variant", "fp32"])
-    score.main()
-    out = capsys.readouterr().out
-    assert "scoring p100 (1/1) crows" in out
-    assert out.endswith("wrote data/records/tiny/neox/fp32\n")
-    monkeypatch.setattr(sys, "argv", ["score", "--params", "params.yaml", "--model", "neox"])
-    with pytest.raises(SystemExit) as stopped:
-        score.main()
-    assert stopped.value.code == 2

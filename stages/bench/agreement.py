@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from stages import benchmarks, measures
+from stages.bench.samples import sample
 from stages.common.metrics_file import clean, flatten
 from stages.common.query import Answer, Query, Row
 from stages.models.load import LoadedModel
@@ -19,8 +20,6 @@ from stages.scoring.plan import Plan
 from stages.scoring.rows import score_rows
 
 FP32, FLOAT64, INT8, INT8_SHARE = 5e-5, 1e-5, 1e-4, 0.999
-_WHOLE = 10
-"""A whole test may be this many times the rows asked for."""
 _NUDGES = (-3e-6, -1e-6, 1e-6, 3e-6)
 """Relative changes of all weights of the embeddings, about float32's own precision."""
 
@@ -63,17 +62,24 @@ class Kept:
         return np.array([self._vectors[ids] for ids in sequences])
 
 
+def in_float64(loaded: LoadedModel) -> OneByOne:
+    """A copy of a model that computes in float64, one sequence at a time."""
+    return OneByOne(copy.deepcopy(loaded.model).double())
+
+
 def agree(
-    loaded: LoadedModel, scorer: Scorer, name: str, rows: Sequence[Row], exact: int, about: dict[str, Any]
-) -> dict[str, Any]:
+    loaded: LoadedModel, scorer: Scorer, double: OneByOne | None, name: str, rows: Sequence[Row], exact: int,
+    about: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
     """Compare the engine with batch 1 on whole items of a benchmark.
 
     Args:
         loaded: The model.
         scorer: The engine.
+        double: The model in float64; None for an int8 model, which has no other arithmetic.
         name: The benchmark.
         rows: Rows of whole items, or whole tests.
-        exact: How many of them are also computed in float64 (not in int8).
+        exact: How many of them are also computed in float64.
         about: What the result is labelled with.
 
     Returns:
@@ -91,29 +97,9 @@ def agree(
     }  # fmt: skip
     ours, theirs = (_metrics(name, rows, side, loaded) for side in sides)
     result |= {"metrics": len(ours), "unequal": sorted(key for key in ours if ours[key] != theirs[key])}
-    if about["precision"] == "fp32":
-        double = OneByOne(copy.deepcopy(loaded.model).double())
-        result["float64"] = max(_differences(scorer, double, rows[:: max(1, len(rows) // exact)][:exact]))
+    if double is not None:
+        result["float64"] = max(_differences(scorer, double, sample(rows, exact)))
     return result
-
-
-def whole_items(rows: Sequence[Row], count: int) -> list[Row]:
-    """About ``count`` rows: all rows of evenly spread items, or of the first tests where items belong to tests.
-
-    Where not even one test fits, the first rows of it.
-    """
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.item.split("/")[0], []).append(row)
-    if any("/" in row.item for row in rows):
-        chosen: list[Row] = []
-        for group in groups.values():
-            if chosen and len(chosen) + len(group) > count:
-                break
-            chosen += group
-        return chosen if len(chosen) <= _WHOLE * count else chosen[:count]
-    step = max(1, len(rows) // count)
-    return [row for group in list(groups.values())[::step] for row in group]
 
 
 def _differences(scorer: Any, other: Any, rows: Sequence[Row]) -> list[float]:

@@ -48,12 +48,15 @@ def _agreement(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if row["precision"] == "fp32":
             yield _most(f"{label}: difference to batch 1", row["largest"], FP32)
             yield _most(f"{label}: difference to float64", row["float64"], FLOAT64)
-        yield _most(f"{label}: metrics printed otherwise", len(row["unequal"]), 0)
+        if row["metrics"]:
+            checked = f"of {row['metrics']}, on {row['items']} of {row['of_items']} items"
+            yield _most(f"{label}: metrics printed otherwise ({checked})", len(row["unequal"]), 0)
     for model in dict.fromkeys(row["model"] for row in result["agreement"]):
         rows = [row for row in result["agreement"] if row["model"] == model and row["precision"] == "int8"]
         off, items = sum(row["off"] for row in rows), sum(row["items"] for row in rows)
         if rows:
-            yield _least(f"{model} int8: share of items within 1e-4 of quantize_dynamic", 1 - off / items, INT8_SHARE)
+            yield _least(f"{model} int8: share of {items} items within 1e-4 of quantize_dynamic", 1 - off / items,
+                         INT8_SHARE)
             yield _most(f"{model} int8: items off that are no rounding ties", off - sum(row["ties"] for row in rows), 0)
 
 

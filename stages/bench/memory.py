@@ -18,7 +18,7 @@ from stages.common.query import Query, Row
 _GIGABYTE = 10**9
 
 
-def measure(
+def measure_memory(
     folder: Path, family: str, precision: str, sides: Sequence[str], rows: Sequence[Row], about: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Peak memory of each side for a model folder, with what it may be at most for the engine.
@@ -28,7 +28,8 @@ def measure(
         family: What it is scored as.
         precision: ``fp32`` or ``int8``.
         sides: Of ``stages.bench.sides``.
-        rows: What to score; few are enough, since a text's memory is given back after it.
+        rows: What to score; no more tokens than the engine takes at a time (``Scorer``'s budget) are needed,
+            since their memory is given back after them.
         about: What the results are labelled with.
     """
     found = []
@@ -51,9 +52,9 @@ def measure(
 def _child(folder: str, family: Any, precision: str, side: str, path: str) -> dict[str, int]:
     import torch
 
-    from stages.bench.measure import peak_memory
     from stages.bench.sides import batch1, engine, padded
     from stages.bench.subjects import quantize
+    from stages.common.memory import peak_memory
     from stages.compression.artefact import open_model
     from stages.compression.while_loading import open_int8
     from stages.scoring.engine import Scorer

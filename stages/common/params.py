@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, StringConstraints, model_validator
 
+from stages.common.cells import refuse_stale_cells
 from stages.common.errors import ParamsError
 from stages.common.typed import FAMILIES, Family, Frozen, Slug, choose, parse
 
@@ -40,9 +41,9 @@ class Training(Frozen):
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     sequence_length: int = Field(ge=8)
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
     warmup_steps: int = Field(ge=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     mask_probability: float = Field(default=0.15, gt=0, lt=1)
     """Share of tokens masked (masked models only)."""
     packing: Literal["blocks", "lines"] = "blocks"
@@ -114,6 +115,8 @@ class TrainedModel(Frozen):
     initial: Package | None = None
     """Encoder weights and tokenizer to start from, in place of random ones."""
     training: Training
+    replicates: int = Field(default=0, ge=0)
+    """Further models trained alike but from other seeds, which show what the seed alone changes (``stages.floor``)."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> TrainedModel:
@@ -209,18 +212,33 @@ class Params(Frozen):
         only = self.variants[variant].only
         return only is None or model in only
 
+    def cell(self, model: str, variant: str) -> tuple[Model, Variant]:
+        """What the file says of a model and of a variant that is applied to it.
+
+        Raises:
+            ParamsError: One is not known, or ``only`` of the variant leaves the model out.
+        """
+        chosen = choose(self.models, model, "model"), choose(self.variants, variant, "variant")
+        if not self.applies(model, variant):
+            raise ParamsError(f"does not name model {model!r}", where=f"{self.params_file}: variants.{variant}.only")
+        return chosen
+
     @property
     def cells(self) -> list[tuple[str, str]]:
         """Every model with every variant that is applied to it, in the order of the file."""
         return [(model, variant) for model in self.models for variant in self.variants if self.applies(model, variant)]
 
 
-def load_params(path: Path | str) -> Params:
+def load_params(path: Path | str, *, stale_cells: bool = False) -> Params:
     """Read and check a params file, down to every method's, benchmark's and measure's own settings.
 
+    Args:
+        path: The file.
+        stale_cells: Do not hold the ``cells.yaml`` beside it to it.
+
     Raises:
-        ParamsError: The file is missing or not YAML, or a key or value is not known;
-            the message names the key and what is allowed.
+        ParamsError: The file is missing or not YAML, or a key or value is not known; the message names the key and
+            what is allowed. Or the ``cells.yaml`` beside it is of other models and variants.
     """
     path = Path(path)
     if not path.is_file():
@@ -231,6 +249,8 @@ def load_params(path: Path | str) -> Params:
         raise ParamsError(f"not valid YAML: {error}", where=path) from error
     params = parse(Params, raw, where=str(path))
     _check_settings(params, str(path))
+    if not stale_cells:
+        refuse_stale_cells(path, params.cells)
     return params
 
 

@@ -29,6 +29,7 @@ Embedding datasets (SEAT) have ``scored`` 0 throughout and a second file
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,11 @@ SCHEMA = pa.schema(
     ]
 )
 KEYS = ["dataset", "category", "item", "role", "text_sha"]
+
+
+def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
+    """The Arrow schema of columns given as ``{name: type}``; types are ``string``, ``bool``, ``int64``, ``float64``."""
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
 
 
 def write_table(path: Path | str, table: pa.Table) -> None:

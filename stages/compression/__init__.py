@@ -3,7 +3,7 @@
 A module in ``stages.compression.methods`` is a method by being there. It offers:
 
 ``Config``   a ``MethodConfig`` with ``method: Literal["<module name>"]`` and the method's settings;
-             its validators refuse what makes no sense.
+             its validators refuse what makes no sense, ``check_after`` what makes none after other steps.
 ``VERSION``  integer, raised when the method's output changes; stored in ``method.json``.
 ``compress(subject, config, context)``   changes the weights of a ``stages.compression.subject.Subject``.
              Reading the checkpoint and writing the artefact is done around it (``stages.compression.pipeline``).
@@ -50,6 +50,30 @@ class MethodConfig(Frozen):
         """Whether its variant is made from a model's last checkpoint alone."""
         return self.trains
 
+    @property
+    def records(self) -> bool:
+        """Whether it leaves a ``checkpoint.json`` of its own, which tells the held-out loss of what it made."""
+        return self.trains
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether it leaves weights on a grid, where a zero may be no more than the nearest point."""
+        return False
+
+    def check_after(self, earlier: Sequence[MethodConfig], where: str) -> None:
+        """Refuse to follow steps after which this one cannot be applied to any model.
+
+        Args:
+            earlier: The steps before it, in order.
+            where: The step's place, for the error message.
+
+        Raises:
+            ParamsError: It cannot follow them.
+        """
+        if earlier and earlier[-1].last:
+            raise ParamsError(f"no step can follow {earlier[-1].method}: the model no longer computes with float32 "
+                              "weights", where=where, fix="make it the last step")
+
 
 @dataclass(frozen=True)
 class Context:
@@ -95,7 +119,7 @@ def parse_variant(raw: Any, where: str) -> list[MethodConfig]:
     """The typed steps of a variant: one method config, or a list of them applied in order.
 
     Raises:
-        ParamsError: Unknown method, settings it does not know, or a step after one that must be last.
+        ParamsError: Unknown method, settings it does not know, or a step that cannot follow those before it.
     """
     steps = raw if isinstance(raw, list) else [raw]
     configs: list[MethodConfig] = []
@@ -107,10 +131,9 @@ def parse_variant(raw: Any, where: str) -> list[MethodConfig]:
             module = get(step["method"])
         except ParamsError as error:
             raise ParamsError(error.what, where=f"{place}.method") from None
-        if configs and configs[-1].last:
-            raise ParamsError(f"no step can follow {configs[-1].method}: the model no longer computes with float32 "
-                              "weights", where=place, fix="make it the last step")
-        configs.append(parse(module.Config, step, place))
+        config = parse(module.Config, step, place)
+        config.check_after(configs, place)
+        configs.append(config)
     if not configs:
         raise ParamsError("a variant needs at least one method", where=where)
     return configs

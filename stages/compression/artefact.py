@@ -16,16 +16,20 @@ from stages.common.errors import ModelError
 from stages.common.files import sha256_file
 from stages.common.params import Family
 from stages.common.quiet import quiet
+from stages.compression.factors import Factors
 from stages.compression.forms import Cast, Form, Reader, Sparse
-from stages.compression.int8 import DerivedInt8, Int8
+from stages.compression.int8_weights import DerivedInt8, Int8
 from stages.compression.manifest import NAME, WEIGHTS, Manifest, read_manifest
 from stages.compression.rounding import Integers
 from stages.compression.runtime import INTEGER_KINDS, build_module
+from stages.compression.scaled import ScaledIntegers
 from stages.models import load
 from stages.models.load import LoadedModel, load_model, load_tokenizer
 from stages.models.memory import give_back
 
-FORMS: dict[str, type[Form]] = {form.KIND: form for form in (Cast, Sparse, Integers, Int8, DerivedInt8)}
+FORMS: dict[str, type[Form]] = {
+    form.KIND: form for form in (Cast, Sparse, Factors, Integers, ScaledIntegers, Int8, DerivedInt8)
+}
 SAME = "same"
 """Form of a name that shares its parameter with another."""
 _AGAIN = "compress the model again"

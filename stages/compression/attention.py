@@ -12,16 +12,9 @@ from torch.nn import functional
 from stages.common.errors import MethodError
 from stages.compression.calibration import hide_words
 from stages.compression.drawing import generator
+from stages.compression.scopes import HEADS_OUTPUT
 from stages.compression.subject import Matrix, Subject
 
-# The linear map that takes a layer's heads, side by side, as its inputs.
-_OUTPUT = {
-    "bert": "attention.output.dense",
-    "roberta": "attention.output.dense",
-    "distilbert": "attention.out_lin",
-    "gpt2": "attn.c_proj",
-    "gpt_neox": "attention.dense",
-}
 _SEQUENCES_AT_ONCE = 8
 _MASKED = 0.15
 
@@ -32,10 +25,10 @@ def output_matrices(subject: Subject) -> list[Matrix]:
     Raises:
         MethodError: The architecture is not one whose heads are known.
     """
-    suffix = _OUTPUT.get(subject.loaded.architecture)
+    suffix = HEADS_OUTPUT.get(subject.loaded.architecture)
     if suffix is None:
         raise MethodError(f"the heads of architecture {subject.loaded.architecture!r} are not known",
-                          where=subject.folder, fix=f"known are {', '.join(sorted(_OUTPUT))}")
+                          where=subject.folder, fix=f"known are {', '.join(sorted(HEADS_OUTPUT))}")
     return [matrix for matrix in subject.matrices("layers") if matrix.module_name.endswith(f".{suffix}")]
 
 
@@ -54,7 +47,8 @@ def head_importance(subject: Subject, ids: Tensor, seed: int) -> Tensor:
         float32 of shape [layers, heads].
 
     Raises:
-        MethodError: The model has no language-model head to take a loss from, or its loss is no number.
+        MethodError: The model has no language-model head to take a loss from, or the loss or its derivatives are
+            no numbers; the message names the weight that is none, or else the first such text.
     """
     if subject.loaded.family == "sentence":
         raise MethodError("a sentence encoder has no loss to judge its heads by", where=subject.folder,
@@ -63,7 +57,7 @@ def head_importance(subject: Subject, ids: Tensor, seed: int) -> Tensor:
     heads = subject.model.config.num_attention_heads
     total = torch.zeros(len(matrices), heads)
     draw = generator(seed, "masked positions")
-    for batch in ids.split(_SEQUENCES_AT_ONCE):
+    for number, batch in enumerate(ids.split(_SEQUENCES_AT_ONCE)):
         inputs, targets = _task(subject, batch, draw)
         gates = [torch.ones(len(batch), heads, requires_grad=True) for _ in matrices]
         handles = [matrix.module.register_forward_pre_hook(_through(gate))
@@ -76,10 +70,25 @@ def head_importance(subject: Subject, ids: Tensor, seed: int) -> Tensor:
         finally:
             for handle in handles:
                 handle.remove()
+        _refuse_not_finite(subject, torch.stack(slopes, dim=1), number * _SEQUENCES_AT_ONCE)
         total += torch.stack([slope.abs().sum(dim=0) for slope in slopes])
-    if not torch.isfinite(total).all():
-        raise MethodError("its loss on the calibration texts is NaN or infinite", where=subject.folder)
     return functional.normalize(total, dim=1)
+
+
+def _refuse_not_finite(subject: Subject, slopes: Tensor, first: int) -> None:
+    """Refuse derivatives, of shape [texts, layers, heads], that are no numbers; ``first`` is the first text's number.
+
+    A loss that is no number has no derivatives that are: its texts are found here too.
+    """
+    bad = torch.nonzero(~torch.isfinite(slopes).flatten(1).all(dim=1)).flatten().tolist()
+    if not bad:
+        return
+    for name, parameter in subject.model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise MethodError(f"weight {name} holds NaN or infinity, so that no loss can judge the heads",
+                              where=subject.folder)
+    raise MethodError(f"its loss on calibration text {first + bad[0]} (from 0), or the loss' derivative by a head, is "
+                      "NaN or infinite", where=subject.folder, fix="choose heads by: random")
 
 
 def _through(gate: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor]]:

@@ -1,4 +1,8 @@
-"""Texts that a method is calibrated on, as the model reads them in training."""
+"""Texts that a method is calibrated on: plain ones, or with words masked for a model that was trained on such.
+
+A hidden word is always replaced by the mask token. Training leaves 10% of the words it asks for as they are, and
+puts any word in the place of another 10% (``stages.training.objectives``).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ def calibration_inputs(
         context: Names the corpus and the seed, of the masked positions too.
         sequences: How many.
         length: Tokens in each, special ones included.
-        mask_probability: Share of the words that are hidden from a masked model.
+        mask_probability: Share of the words that are hidden from a masked model, each by the mask token.
 
     Returns:
         int64 of shape [sequences, length].

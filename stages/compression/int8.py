@@ -1,136 +1,26 @@
-"""The int8 arithmetic of ``torch.ao`` dynamic quantization: a weight's integers, and the module that uses them."""
+"""The int8 arithmetic of ``torch.ao`` dynamic quantization: the Linear that uses a weight's integers.
+
+It is ``torch.ao``'s own where this build of torch has it, and otherwise its definition in plain operations.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stages.common.errors import ModelError
-from stages.compression.forms import SCALE_BITS, Reader
+from stages.compression.int8_weights import DerivedInt8, Int8
 
 try:
     from torch.ao.nn.quantized.dynamic import Linear as _Linear
 except ImportError:  # torch announces that its quantization will move elsewhere
     _Linear = None
-
-
-def quantize_weight(weight: Tensor, per_channel: bool = False) -> tuple[Tensor, Tensor]:
-    """Integers and scale that ``quantize_dynamic`` gives a weight: symmetric, by MinMax.
-
-    Args:
-        weight: float32 of shape [out, in].
-        per_channel: One scale an output (``per_channel_dynamic_qconfig``), not one for all.
-
-    Returns:
-        int8 of shape [out, in], and float32 scales: a scalar, or of shape [out, 1]. The weight
-        is about integers x scale.
-    """
-    from torch.ao.quantization.qconfig import default_dynamic_qconfig, per_channel_dynamic_qconfig
-
-    observer = (per_channel_dynamic_qconfig if per_channel else default_dynamic_qconfig).weight()
-    observer(weight)
-    scale = observer.calculate_qparams()[0].to(torch.float32)
-    with _quiet():
-        if per_channel:
-            zero = torch.zeros(len(scale), dtype=torch.int64)
-            integers = torch.quantize_per_channel(weight, scale.double(), zero, 0, torch.qint8).int_repr()
-            return integers, scale[:, None]
-        return torch.quantize_per_tensor(weight, float(scale), 0, torch.qint8).int_repr(), scale.reshape(())
-
-
-@dataclass(frozen=True)
-class Int8:
-    """Integers with one scale, or one an output."""
-
-    KIND: ClassVar[str] = "int8"
-    values: Tensor
-    """int8 of the weight's shape."""
-    scale: Tensor
-    """float32: a scalar, or of shape [out, 1]."""
-
-    @property
-    def parts(self) -> dict[str, Tensor]:
-        """Integers and scale."""
-        return {"": self.values, ".scale": self.scale}
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What shares a scale; the zero point of a symmetric weight is 0."""
-        return {"per_channel": self.scale.dim() > 0}
-
-    @property
-    def logical_bits(self) -> int:
-        """8 an integer, and the scales."""
-        return int(8 * self.values.numel() + SCALE_BITS * self.scale.numel())
-
-    def weight(self) -> Tensor:
-        """Integers x scale."""
-        return self.values * self.scale
-
-    @classmethod
-    def read(cls, facts: dict[str, Any], name: str, shape: tuple[int, ...], reader: Reader) -> Int8:
-        """See ``Form``."""
-        scale_shape = (shape[0], 1) if facts["per_channel"] else ()
-        return cls(reader.take(name, torch.int8, shape), reader.take(f"{name}.scale", torch.float32, scale_shape))
-
-
-@dataclass(frozen=True)
-class DerivedInt8:
-    """Integers that are computed again at load from another weight of the same model.
-
-    A head tied to the embeddings becomes an int8 copy of them, while the embeddings stay
-    float32: storing it would store the same numbers twice.
-    """
-
-    KIND: ClassVar[str] = "int8_derived"
-    source: str
-    """Name of the other weight."""
-    values: Tensor
-    scale: Tensor
-
-    @property
-    def parts(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Where the integers come from, what shares a scale, and the integers' SHA-256 to check them by."""
-        return {"source": self.source, "per_channel": self.scale.dim() > 0, "sha256": _digest(self.values)}
-
-    @property
-    def logical_bits(self) -> int:
-        """None of its own."""
-        return 0
-
-    def weight(self) -> Tensor:
-        """Integers x scale."""
-        return self.values * self.scale
-
-    @classmethod
-    def read(cls, facts: dict[str, Any], name: str, shape: tuple[int, ...], reader: Reader) -> DerivedInt8:
-        """See ``Form``.
-
-        Raises:
-            ModelError: The source is not in the file, or this machine rounds it to other integers.
-        """
-        source = reader.weights.get(facts["source"])
-        if source is None or tuple(source.shape) != shape:
-            raise ModelError(f"{name} is derived from {facts['source']}, which is not there",
-                             where=reader.where, fix="compress the model again")
-        values, scale = quantize_weight(source, facts["per_channel"])
-        if _digest(values) != facts["sha256"]:
-            raise ModelError(f"the integers of {name} come out otherwise than when they were written",
-                             where=reader.where, fix="compress the model again on this machine")
-        return cls(facts["source"], values, scale)
 
 
 class PortableLinear(nn.Module):  # type: ignore[misc]
@@ -195,8 +85,9 @@ def int8_linear(form: Int8 | DerivedInt8, bias: Tensor | None, engine: str, redu
     if _Linear is None or engine not in torch.backends.quantized.supported_engines:
         if engine not in _told:
             _told.add(engine)
-            print(f"quantization engine {engine!r} is not in this build of torch; computing what it computes "
-                  "in plain operations, slower", file=sys.stderr)
+            missing = "torch.ao" if _Linear is None else f"quantization engine {engine!r}"
+            print(f"{missing} is not in this build of torch; int8 layers compute in plain operations, slower, what "
+                  f"torch.ao's engine {engine!r} computes", file=sys.stderr)
         return PortableLinear(form, bias, reduce_range and engine != "qnnpack")
     with quantized_engine(engine), _quiet():
         linear = _Linear(1, 1)  # its constructor packs a weight of its own; keep that one small
@@ -239,7 +130,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*quantized tensor creation functions", category=UserWarning)
         yield
-
-
-def _digest(values: Tensor) -> str:
-    return hashlib.sha256(values.numpy().data).hexdigest()

@@ -34,6 +34,9 @@ def walk_layers(subject: Subject, ids: Tensor) -> Iterator[LayerVisit]:
     Args:
         subject: The model.
         ids: int64 of shape [sequences, length].
+
+    Raises:
+        MethodError: The architecture keeps its layers in no one list, or they hold no weight matrix.
     """
     prefix, layers = subject.layers()
     matrices = subject.matrices("layers")

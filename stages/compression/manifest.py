@@ -15,7 +15,7 @@ from stages.common.params import Family, Frozen
 
 NAME = "method.json"
 WEIGHTS = "weights.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 class Step(Frozen):
@@ -37,6 +37,9 @@ class Sizes(Frozen):
     """Parameters that a method changed the value or the storage of, copies of tied ones included."""
     zeros: int
     """Parameters that are exactly zero."""
+    sparsity: float
+    """Share of zeros, 0 to 1, in the matrices of the transformer's layers, which is what methods prune by default
+    (in every matrix of an architecture that keeps its layers in no one list)."""
     logical_bits: int
     """Bits of all weights at the width their format names, scales and zero points included."""
     stored_bytes: int

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from stages import compression
-from stages.common.errors import ModelError
+from stages.common.errors import MethodError, ModelError
 from stages.common.files import atomic_folder, sha256_folder, write_text
 from stages.common.params import Family
 from stages.compression import Context, MethodConfig
@@ -35,7 +37,7 @@ def compress_folder(
 
     Raises:
         ModelError: The source is no whole model.
-        MethodError: A method's settings make no sense for the model.
+        MethodError: A method's settings make no sense for the model, or leave NaN or infinity in a weight.
     """
     subject = open_subject(source, family)
     record = _apply(subject, steps, context)
@@ -44,7 +46,8 @@ def compress_folder(
 
 
 def compress_in_training(
-    source: Path, work: Path, steps: Sequence[MethodConfig], family: Family, context: Context
+    source: Path, work: Path, steps: Sequence[MethodConfig], family: Family, context: Context,
+    written: Callable[[str], object] = lambda name: None,
 ) -> None:
     """Compress a model folder by steps of which one trains, with an artefact for each checkpoint of that training.
 
@@ -57,25 +60,29 @@ def compress_in_training(
         steps: The variant's methods, in order.
         family: What the model is scored as.
         context: Seed and corpus.
+        written: Called with the name of each artefact once it is there.
 
     Raises:
         ModelError: The source is no whole model, or the training diverged.
-        MethodError: A method's settings make no sense for the model.
+        MethodError: A method's settings make no sense for the model, or leave NaN or infinity in a weight.
     """
     turn = max(index for index, step in enumerate(steps) if step.trains)
     subject = open_subject(source, family)
     record = []
     for index, step in enumerate(steps[:turn]):
-        record += _apply(subject, [step], replace(context, work=work / f"step{index}" if step.trains else None))
+        own = replace(context, work=work / f"step{index}" if step.trains else None)
+        record += _apply(subject, [step], own, index)
     parent = sha256_folder(source)
 
     def snapshot(folder: Path) -> None:
         product = copy.deepcopy(subject)
-        done = [*record, _step(steps[turn], product), *_apply(product, steps[turn + 1 :], context)]
+        _refuse_not_finite(product, f"step {turn + 1} ({steps[turn].method})")
+        done = [*record, _step(steps[turn], product), *_apply(product, steps[turn + 1 :], context, turn + 1)]
         with atomic_folder(folder) as temporary:
             _write(product, temporary, done, parent)
+        written(folder.name)
 
-    _apply(subject, [steps[turn]], replace(context, work=work, snapshot=snapshot))
+    _apply(subject, [steps[turn]], replace(context, work=work, snapshot=snapshot), turn)
 
 
 def open_subject(source: Path, family: Family) -> Subject:
@@ -91,13 +98,21 @@ def open_subject(source: Path, family: Family) -> Subject:
     return Subject(open_model(source, family), source)
 
 
-def _apply(subject: Subject, steps: Sequence[MethodConfig], context: Context) -> list[Step]:
+def _apply(subject: Subject, steps: Sequence[MethodConfig], context: Context, before: int = 0) -> list[Step]:
+    """Take steps that come after ``before`` others; what is no number stops with the step that made it so."""
     record = []
-    for config in steps:
+    for number, config in enumerate(steps, before + 1):
         subject.resolved = {}
         compression.get(config.method).compress(subject, config, context)
+        _refuse_not_finite(subject, f"step {number} ({config.method})")
         record.append(_step(config, subject))
     return record
+
+
+def _refuse_not_finite(subject: Subject, step: str) -> None:
+    for name in sorted(subject.changed):
+        if not torch.isfinite(subject.values(name).sum(dtype=torch.float64)):
+            raise MethodError(f"weight {name} became NaN or infinite in {step}", where=subject.folder)
 
 
 def _step(config: MethodConfig, subject: Subject) -> Step:

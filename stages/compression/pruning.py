@@ -43,14 +43,30 @@ def lowest(scores: Tensor, count: int) -> Tensor:
 
 
 def lowest_in_rows(scores: Tensor, count: int) -> Tensor:
-    """Mark the ``count`` lowest scores of every row of a matrix; of equal ones, those that come first."""
+    """Mark the ``count`` lowest scores of every row of a matrix; of equal ones, those that come first.
+
+    Args:
+        scores: float32 of shape [rows, columns].
+        count: How many of each row, at least 1.
+
+    Returns:
+        bool of the same shape.
+    """
     order = torch.argsort(scores, dim=1, stable=True)
     mask = torch.zeros_like(scores, dtype=torch.bool)
     return mask.scatter_(1, order[:, :count], True)
 
 
 def lowest_overall(scores: Sequence[Tensor], count: int) -> list[Tensor]:
-    """Mark the ``count`` lowest scores over several tensors together."""
+    """Mark the ``count`` lowest scores over several tensors together.
+
+    Args:
+        scores: float32 tensors of any shapes.
+        count: How many of all of them, at least 1.
+
+    Returns:
+        bool tensors of the same shapes.
+    """
     mask = lowest(torch.cat([score.flatten() for score in scores]), count)
     parts = mask.split([score.numel() for score in scores])
     return [part.view(score.shape) for part, score in zip(parts, scores, strict=True)]

@@ -101,8 +101,17 @@ class Integers:
     """The parameter is kept as [in, out]."""
 
     @classmethod
-    def of(cls, integers: Tensor, grid: Grid, shape: tuple[int, int], transposed: bool) -> Integers:
-        """The form of float32 integers of shape [blocks, size] on a grid; it takes them over."""
+    def of(
+        cls, integers: Tensor, grid: Grid, shape: tuple[int, int], transposed: bool, name: str = "weight"
+    ) -> Integers:
+        """The form of float32 integers of shape [blocks, size] on a grid; it takes them over.
+
+        Raises:
+            MethodError: The weight ``name`` that they were made of holds NaN or infinity, or spans more than float32.
+        """
+        # A NaN would be cast to an integer like any other. The scales tell of infinities, the integers of NaN.
+        if not torch.isfinite(grid.scale).all() or integers.amax().isnan():
+            raise MethodError("holds NaN, infinity, or values too far apart to round", where=name)
         return cls(integers.add_(grid.offset).to(grid.dtype), grid, shape, transposed)
 
     @property
@@ -149,4 +158,4 @@ class Integers:
 
 
 def _positive(scale: Tensor) -> Tensor:
-    return torch.where(scale > 0, scale, torch.ones_like(scale))
+    return torch.where(scale == 0, torch.ones_like(scale), scale)  # NaN stays NaN

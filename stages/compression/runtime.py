@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from stages.common.errors import ModelError
 from stages.compression.forms import Form
-from stages.compression.int8 import DerivedInt8, Int8, int8_linear
+from stages.compression.int8 import int8_linear
+from stages.compression.int8_weights import DerivedInt8, Int8
 from stages.compression.rounding import Grid
 
 INTEGER_KINDS = {"int8_dynamic"}

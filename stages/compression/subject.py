@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +13,9 @@ from transformers.pytorch_utils import Conv1D
 
 from stages.common.errors import MethodError
 from stages.compression.forms import Form
+from stages.compression.scopes import Scope, is_norm, layers_of, linear_maps
 from stages.models.load import LoadedModel
 from stages.models.memory import give_back
-
-Scope = Literal["layers", "linear", "all"]
-"""Which weights a method touches: the matrices of the transformer's layers; every linear map, the
-heads included (a tied one becomes a copy of its own); or the embeddings too. Norms and biases never."""
 
 
 @dataclass
@@ -55,14 +51,25 @@ class Subject:
         """The transformers module."""
         return self.loaded.model
 
-    def matrices(self, scope: Scope) -> list[Matrix]:
-        """The weight matrices of a scope, in the model's order, each parameter once.
+    def matrices(self, scope: Scope, *, embeddings: bool = False, norms: bool = False) -> list[Matrix]:
+        """The weights of a scope, in the model's order, each parameter once.
+
+        Args:
+            scope: Which linear maps.
+            embeddings: Whether the model's embeddings are added; one that a head is tied to changes the head too.
+            norms: Whether the model's norms are added; their weights are vectors, not matrices.
 
         Raises:
-            MethodError: The model has none.
+            MethodError: The model has none; or see ``stages.compression.scopes.linear_maps``.
         """
+        chosen = {name for name, _ in linear_maps(self.model, self.loaded.architecture, scope, self.folder)}
         found: dict[int, Matrix] = {}
-        for name, module in self._modules(scope):
+        for name, module in self.model.named_modules():
+            added = (embeddings and type(module) is nn.Embedding) or (norms and is_norm(module))
+            if name not in chosen and not added:
+                continue
+            if scope == "linear" and name in chosen:
+                self.untie(module)
             parameter = module.weight
             if id(parameter) not in found:
                 found[id(parameter)] = Matrix(self, name, f"{name}.weight", module, isinstance(module, Conv1D))
@@ -124,28 +131,12 @@ class Subject:
         Raises:
             MethodError: The architecture keeps them in no one list.
         """
-        lists = [(name, module) for name, module in self.model.named_modules()
-                 if isinstance(module, nn.ModuleList) and len(module) == self.model.config.num_hidden_layers]
-        if not lists:
-            raise MethodError(f"architecture {self.loaded.architecture!r} keeps its layers in no one list",
-                              where=self.folder, fix="choose scope: linear or all, where the method has one")
-        return lists[0]
-
-    def _modules(self, scope: Scope) -> Iterator[tuple[str, Any]]:
-        kinds: tuple[type, ...] = (nn.Linear, Conv1D)
-        if scope == "all":
-            kinds += (nn.Embedding,)
-        prefix = f"{self.layers()[0]}." if scope == "layers" else ""
-        for name, module in self.model.named_modules():
-            if type(module) in kinds and name.startswith(prefix):
-                if scope == "linear":
-                    self.untie(module)
-                yield name, module
+        return layers_of(self.model, self.loaded.architecture, self.folder)
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight matrix as the map it is: rows are outputs, columns are inputs."""
+    """A weight matrix as the map it is: rows are outputs, columns are inputs; or a norm's vector, as it is."""
 
     subject: Subject
     module_name: str
@@ -156,7 +147,7 @@ class Matrix:
     """GPT-2's ``Conv1D`` keeps [in, out]."""
 
     def get(self) -> Tensor:
-        """float32 values of shape [out, in]; changing them changes nothing."""
+        """float32 values of shape [out, in], of a norm [width]; changing them changes nothing."""
         values = self.module.weight.detach()
         return (values.T if self.transposed else values).clone(memory_format=torch.contiguous_format)
 

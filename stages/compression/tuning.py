@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stages.compression.subject import Subject
-    from stages.training.loop import Constraint, Facts, Run
+    from stages.training.given import Constraint, Facts, Run
     from stages.training.objectives import Batch
 
 
@@ -62,7 +62,7 @@ def refuse_sentence_encoder(subject: Subject) -> None:
 
 def train_subject(
     subject: Subject, config: TrainingConfig, context: Context, reference: tuple[str, Any],
-    loss: Callable[[Batch], Tensor] | None = None, constraint: Constraint | None = None,
+    loss: Callable[[Batch], Tensor] | None = None, constraint: Constraint | None = None, not_before: int = 0,
 ) -> None:
     """Train a subject's model on the corpus, and leave the record of it in ``subject.facts``.
 
@@ -77,13 +77,15 @@ def train_subject(
         reference: Name and model that the quality floor refers to.
         loss: What a step lowers; the cross-entropy of the corpus' own words if left out.
         constraint: What must hold of the weights after every step.
+        not_before: Steps that must be done before the quality floor may end the training.
 
     Raises:
         MethodError: No corpus, sequences longer than the model reads, or a required floor that was not reached.
         DataError: The corpus cannot be read, or is too short.
         ModelError: The loss is no finite number; the message names the step.
     """
-    from stages.training.loop import held_out_loss, train
+    from stages.training.held_out import held_out_loss
+    from stages.training.loop import train
 
     name, other = reference
     subject.retrained()
@@ -107,7 +109,9 @@ def train_subject(
             if context.snapshot is not None:
                 context.snapshot(folder)
 
-        last = train(replace(run, loss=loss, constraint=constraint, stop=good, write=write), work)
+        last = train(
+            replace(run, loss=loss, constraint=constraint, stop=good, not_before=not_before, write=write), work
+        )
     record(last)
     if config.stop is not None and config.stop.required and not good(last["heldout_loss"]):
         raise MethodError(f"after {last['step']} steps the held-out loss is {last['heldout_loss'] / floor:.3f} times "
@@ -117,7 +121,7 @@ def train_subject(
 
 def _run(subject: Subject, config: TrainingConfig, context: Context, work: Path) -> Run:
     from stages.training.data import CACHE, Corpus, frame_of, pack
-    from stages.training.loop import Run
+    from stages.training.given import Run
     from stages.training.objectives import objective_of
 
     settings, loaded = config.training, subject.loaded

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from stages.common.params import Family
-from stages.compression.int8 import Int8, int8_linear, quantize_weight
+from stages.compression.int8 import int8_linear
+from stages.compression.int8_weights import Int8, quantize_weight
 from stages.models.load import LoadedModel, load_model
 from stages.models.memory import give_back
 

@@ -36,11 +36,7 @@ def save_artefact(subject: Subject, target: Path, steps: Sequence[Step], parent:
         target: Folder to write to.
         steps: What was done.
         parent: Content hash of the folder it was done to.
-
-    Raises:
-        MethodError: A step left NaN or infinity in a weight.
     """
-    _refuse_not_finite(subject)
     tensors, facts, bits = _collect(subject)
     save_file(tensors, target / WEIGHTS, metadata={"format": "pt"})
     for path in _small_files(subject.folder):
@@ -121,22 +117,24 @@ def _stored_bits(paths: Sequence[Path]) -> int:
 
 def _sizes(subject: Subject, bits: int, stored: int) -> Sizes:
     parameters = dict(subject.model.named_parameters())
-    zeros = 0
-    for name in parameters:
-        values = subject.values(name)
-        zeros += values.numel() - int(values.count_nonzero())
+    zeros = {name: value.numel() - int(subject.values(name).count_nonzero()) for name, value in parameters.items()}
+    matrices = _matrices(subject, parameters)
     return Sizes(
         parameters=sum(value.numel() for value in parameters.values()) - subject.copies,
         parent_parameters=subject.loaded.parameters,
         compressed_parameters=sum(parameters[name].numel() for name in subject.changed),
-        zeros=zeros, logical_bits=bits, stored_bytes=stored,
+        zeros=sum(zeros.values()),
+        sparsity=round(sum(zeros[name] for name in matrices) / sum(parameters[name].numel() for name in matrices), 6),
+        logical_bits=bits, stored_bytes=stored,
     )
 
 
-def _refuse_not_finite(subject: Subject) -> None:
-    for name in sorted(subject.changed):
-        if not torch.isfinite(subject.values(name).sum(dtype=torch.float64)):
-            raise MethodError(f"weight {name} became NaN or infinite", where=subject.folder)
+def _matrices(subject: Subject, parameters: dict[str, Tensor]) -> list[str]:
+    """Names of the matrices of the transformer's layers; of every matrix where these are in no one list."""
+    try:
+        return [matrix.name for matrix in subject.matrices("layers")]
+    except MethodError:
+        return [name for name, value in parameters.items() if value.dim() > 1]
 
 
 def _small_files(folder: Path) -> list[Path]:

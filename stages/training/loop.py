@@ -7,12 +7,10 @@ from the last checkpoint after a kill exactly as if it had never stopped.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,62 +18,18 @@ import torch
 from stages.common.errors import ModelError
 from stages.common.files import atomic_folder
 from stages.common.params import Training
-from stages.training.objectives import Batch, Objective, loss_function
+from stages.training.given import Facts, Run
+from stages.training.held_out import held_out_loss, precision
+from stages.training.objectives import Batch, loss_function
 from stages.training.progress import Progress
 from stages.training.state import load_state, save_state
+
+__all__ = ["Run", "learning_rate", "save_checkpoint", "train"]
 
 CLIP = 1.0
 """Largest gradient norm; larger gradients are scaled down to it."""
 BETAS = (0.9, 0.999)
-HELD_OUT_SEQUENCES = 256
-"""Sequences of the validation split that a checkpoint's held-out loss is taken over."""
-_ORDER, _BATCH, _HELD_OUT = 0, 1, 2  # the uses of randomness, each an own stream
-
-
-Facts = dict[str, Any]
-"""What is known of a checkpoint: ``fraction`` of training, ``step``, ``tokens_seen``, ``heldout_loss``; ``stopped``
-where training ended there by a rule."""
-
-
-class Constraint(Protocol):
-    """What must hold of the weights after every step."""
-
-    def before(self, step: int) -> None:
-        """Called before a step (from 0) reads the weights; may change them."""
-
-    def after(self) -> None:
-        """Called after the step changed the weights."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run, whole but for its result.
-
-    Attributes:
-        model: The float32 model to train, in place.
-        tokenizer: Saved with every checkpoint.
-        objective: What the model learns to predict.
-        train: Training sequences, int64 arrays.
-        valid: Held-out sequences.
-        settings: Steps, batch size, learning rate, checkpoints.
-        seed: Seed of order, masks and dropout.
-        loss: What a step lowers; the model's cross-entropy (nats) if left out. The held-out loss always is that.
-        constraint: What must hold of the weights after every step.
-        stop: Whether to end at a checkpoint with such a held-out loss.
-        write: Writes a checkpoint to a folder that is not there yet; ``save_checkpoint`` if left out.
-    """
-
-    model: Any
-    tokenizer: Any
-    objective: Objective
-    train: list[np.ndarray]
-    valid: list[np.ndarray]
-    settings: Training
-    seed: int
-    loss: Callable[[Batch], torch.Tensor] | None = None
-    constraint: Constraint | None = None
-    stop: Callable[[float], bool] | None = None
-    write: Callable[[Path, Facts], None] | None = None
+_ORDER, _BATCH = 0, 1  # the uses of randomness, each an own stream; 2 is held-out text's
 
 
 def train(run: Run, work: Path) -> Facts:
@@ -104,7 +58,7 @@ def train(run: Run, work: Path) -> Facts:
             progress.advance(f"loss {loss:.3f}")
             if step in due:
                 facts = {"step": step, "tokens_seen": tokens, "heldout_loss": round(held_out_loss(run, step), 6)}
-                if run.stop is not None and run.stop(facts["heldout_loss"]):
+                if run.stop is not None and step >= run.not_before and run.stop(facts["heldout_loss"]):
                     facts["stopped"] = True
                 for percent in due[step]:
                     facts["fraction"] = percent / 100
@@ -158,7 +112,7 @@ def _update(run: Run, compute_loss: Callable[[Batch], torch.Tensor], optimizer: 
     if run.constraint is not None:
         run.constraint.before(step)
     run.model.train()
-    with _precision(run.settings):
+    with precision(run.settings):
         loss = compute_loss(batch)
     if not torch.isfinite(loss):
         raise ModelError(f"the loss is {loss.item()} at step {step + 1}", where="training",
@@ -170,33 +124,6 @@ def _update(run: Run, compute_loss: Callable[[Batch], torch.Tensor], optimizer: 
     if run.constraint is not None:
         run.constraint.after()
     return float(loss.item())
-
-
-def held_out_loss(run: Run, step: int) -> float:
-    """Mean cross-entropy (nats) over the first held-out sequences, the same masks for every model and checkpoint.
-
-    Raises:
-        ModelError: It is no finite number, or there is nothing to predict.
-    """
-    compute_loss = loss_function(run.model)
-    draw = np.random.default_rng([run.seed, _HELD_OUT])
-    rows, size = run.valid[:HELD_OUT_SEQUENCES], run.settings.batch_size
-    total, reads = 0.0, 0
-    run.model.eval()
-    with torch.no_grad(), _precision(run.settings):
-        for start in range(0, len(rows), size):
-            batch = run.objective.batch(rows[start : start + size], draw)
-            if len(batch.reads):  # a sequence of one token leaves a causal model nothing to predict
-                total += compute_loss(batch).item() * len(batch.reads)
-                reads += len(batch.reads)
-    if not reads or not math.isfinite(total):
-        raise ModelError(f"the held-out loss is {total} over {reads} tokens at step {step}", where="training",
-                         fix="lower learning_rate, or give the corpus' validation split longer texts")
-    return total / reads
-
-
-def _precision(settings: Training) -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=settings.autocast == "bfloat16")
 
 
 def save_checkpoint(run: Run, folder: Path, facts: Facts) -> None:

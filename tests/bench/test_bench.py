@@ -1,4 +1,4 @@
-"""The bench: its count of needed work by hand, and the shape of what it writes, on tiny models."""
+"""The bench: the shape of what it writes and says, on tiny models."""
 
 import json
 import sys
@@ -6,49 +6,19 @@ import sys
 import pytest
 
 from stages.bench import __main__ as command
-from stages.bench import compressing, measure, subjects
+from stages.bench import comparison, compressing, measure, subjects
+from stages.bench.comparison import bench
 from stages.bench.goals import goals
-from stages.bench.measure import Effort, sample
-from stages.bench.subjects import Subject, build
-from stages.bench.work import needed
-from stages.common.errors import DataError
-from stages.common.query import Query, Row
+from stages.bench.measure import Effort
+from stages.bench.subjects import Subject
+from stages.bench.text import render, row_line
+from stages.common.errors import ParamsError
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 400,
         "max_position_embeddings": 64}  # fmt: skip
-TEXTS = ["she is a nurse", "he is a nurse", "this is Amy", "this is John", "people are kind"]
-LAYER = 4 * 16 * 16 + 2 * 16 * 32  # weights
-
 
 COMPRESSION = {"model": "tiny", "method": "wanda", "seconds": 1.0, "against": "torch", "against_seconds": 2.0,
                "ratio": 0.5, "goal": 1.5, "holds": True}
-
-
-def row(*queries, sequence=()):
-    return Row("0", "gender", "he|she", "stereo", "text", 4, queries=queries, sequence=sequence)
-
-
-def test_work_of_a_masked_model_by_hand():
-    loaded = build(Subject("tiny", "bert", "masked", TINY), TEXTS)
-    query = Query((5, 6, 7, 8), (2,), (9,))
-    need = needed(loaded, [row(query), row(query)])
-    assert need.tokens == 4
-    whole = 2 * 4 * LAYER + 4 * 4 * 4 * 16  # 4 tokens attend to 4: two products of 2 * 16 operations each
-    keys = 4 * 4 * 16 * 16
-    head = 2 * (16 * 16 + 16 * 400)
-    assert need.flop == 2 * whole + keys + (whole - keys) / 4 + head
-
-
-def test_work_of_a_causal_model_counts_shared_prefixes_once():
-    loaded = build(Subject("tiny", "gpt_neox", "causal", TINY), TEXTS)
-    queries = [Query((5, 6, 7), (0, 1), (6, 7)), Query((5, 6, 8), (0, 1), (6, 8))]
-    assert needed(loaded, [row(*queries)]).tokens == 2  # what follows the last read is not needed
-    assert needed(loaded, [row(sequence=(5, 6, 7)), row(sequence=(5, 6, 8))]).tokens == 4
-
-
-def test_sample_is_spread_evenly():
-    assert sample(list(range(10)), 3) == [0, 3, 6]
-    assert sample(list(range(3)), 10) == [0, 1, 2]
 
 
 @pytest.fixture
@@ -75,8 +45,8 @@ def test_what_is_written(data, tmp_path, monkeypatch, capsys):
     tiny = (Subject("tiny-bert", "bert", "masked", TINY), Subject("tiny-neox", "gpt_neox", "causal", TINY))
     monkeypatch.setattr(subjects, "SUBJECTS", tiny)
     monkeypatch.setattr(measure, "QUICK", Effort(
-        repeats=1, slow_rows=4, engine_rows=8, growth_rows=1, agreement_rows={"fp32": 8, "int8": 8}, exact_rows=2,
-        stage_rows=8))
+        repeats=1, slow_rows=4, engine_rows=8, growth_rows=1, agreement_rows={"fp32": 8, "int8": 8},
+        agreement_passes=0, exact_rows=2, stage_rows=8))
     monkeypatch.setattr(compressing, "compare_methods", lambda quick, threads: [COMPRESSION])
     out = tmp_path / "bench.json"
     monkeypatch.setattr(sys, "argv", ["bench", "--quick", "--data", str(data), "--out", str(out)])
@@ -92,13 +62,47 @@ def test_what_is_written(data, tmp_path, monkeypatch, capsys):
     assert len(found["agreement"]) == 2 * 2 * 3
     assert all(entry["off"] == 0 and not entry["unequal"] for entry in found["agreement"])
     assert {entry["stage"]: entry["torch"] for entry in found["stages"]} == {"measure": False, "compare": False}
+    assert {"cpu", "cores", "torch", "instructions"} < set(found["machine"])
+    assert found["machine"]["threads"] == found["threads"] == 1
     (memory,) = found["memory"]
     assert memory["model_bytes"] < memory["rss_bytes"] < memory["limit_bytes"]
     assert found["compression"] == [COMPRESSION]
     checked = {entry["goal"] for entry in found["goals"]}
     assert "tiny-bert fp32 crows_pairs: difference to float64" in checked
     assert "stages.measure of one model, seconds" in checked
-    assert "engine against" in capsys.readouterr().out
+    assert "tiny-bert fp32 stereoset: metrics printed otherwise" in " ".join(checked)
+    printed, progress = capsys.readouterr()
+    assert printed.startswith(f"machine: {found['machine']['cpu']}")
+    assert "CPU seconds" in printed
+    assert "items/s of the engine over" in printed
+    assert "tiny-bert fp32 crows_pairs: 8 of 8 items, largest difference" in printed
+    assert "peak RSS: of this process" in printed
+    # Each row was shown before the tables.
+    rows = [row_line(row) for row in found["rows"]]
+    assert [line for line in progress.splitlines() if line in rows] == rows
+    assert all(line in printed for line in rows)
+
+
+def test_memory_of_a_row_is_that_of_a_process_of_its_own(data, monkeypatch):
+    def of_children(folder, family, precision, sides, rows, about):
+        return [about | {"precision": precision, "side": side, "rss_bytes": 1000 * len(precision + side),
+                         "model_bytes": 1, "limit_bytes": None} for side in sides]
+
+    monkeypatch.setattr(subjects, "SUBJECTS", (Subject("tiny-bert", "bert", "masked", TINY),))
+    monkeypatch.setattr(measure, "FULL", Effort(
+        repeats=1, slow_rows=2, engine_rows=2, growth_rows=1, agreement_rows={"fp32": 2, "int8": 2},
+        agreement_passes=0, exact_rows=1, stage_rows=4))
+    monkeypatch.setattr(comparison, "measure_memory", of_children)
+    monkeypatch.setattr(compressing, "compare_methods", lambda quick, threads: [COMPRESSION])
+    result = bench(data, quick=False, threads=1)
+    assert len(result["rows"]) == 2 * 3 * 3
+    assert all(row["rss_bytes"] == 1000 * len(row["precision"] + row["side"]) for row in result["rows"])
+    assert "peak RSS: of a process of its own" in render(result)
+
+
+def test_a_model_that_there_is_not(data):
+    with pytest.raises(ParamsError, match="unknown model 'typo'; there are: bert-base, pythia-70m, roberta-base"):
+        bench(data, quick=True, threads=1, models=["bert-base", "typo"])
 
 
 def test_goals_that_are_missed_say_so():
@@ -110,16 +114,3 @@ def test_goals_that_are_missed_say_so():
     assert (slow["measured"], slow["at_least"], slow["holds"]) == (9.9, 10.0, False)
     assert (linear["at_most"], linear["holds"]) == (17.0, True)
     assert (compressing_slowly["measured"], compressing_slowly["holds"]) == (1.6, False)
-
-
-def test_data_that_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["bench", "--quick"])
-    monkeypatch.delenv("BENCHMARK_MIRROR", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"make repro SUITE=mini.*set BENCHMARK_MIRROR"):
-        command.main()
-    (tmp_path / "data/raw/mini").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"data/raw/mini: holds neither crows_pairs\.parquet"):
-        command.main()
-    with pytest.raises(DataError, match=r"holds neither crows_pairs\.parquet nor crows_pairs/"):
-        command.bench(tmp_path, quick=True, threads=1)

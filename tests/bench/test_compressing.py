@@ -4,6 +4,7 @@ import pytest
 
 from stages.bench import compressing
 from stages.bench.subjects import Subject
+from stages.compression.pipeline import open_subject
 
 TINY = Subject("tiny", "bert", "masked", {
     "vocab_size": 8192, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128})
@@ -22,6 +23,14 @@ def test_rows_of_every_goal(monkeypatch):
         assert row["ratio"] == pytest.approx(row["seconds"] / row["against_seconds"])
         assert row["holds"] == (row["ratio"] <= row["goal"])
     assert [row["goal"] for row in rows] == [1.5, 1.0, 1.0, 1.0]
+
+
+def test_packing_is_part_of_what_is_timed(tmp_path):
+    model, context = compressing._prepare(TINY, tmp_path)
+    timed = compressing._method(open_subject(model, "masked"), compressing._FOUR_BITS, context)()
+    packed = [parts[".packed"] for parts in timed()]
+    # Half a byte a weight of both layers: four 64 x 64, and two 64 x 128.
+    assert sorted(part.numel() for part in packed) == sorted(2 * ([64 * 64 // 2] * 4 + [64 * 128 // 2] * 2))
 
 
 def test_the_goal_in_seconds_shrinks_with_the_work():

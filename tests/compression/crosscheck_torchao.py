@@ -23,7 +23,7 @@ from torchao.quantization.quant_primitives import (
     quantize_affine,
 )
 
-from stages.compression.int8 import quantize_weight
+from stages.compression.int8_weights import quantize_weight
 from stages.compression.methods.round_to_nearest import Config, round_weight
 
 OUT, INTO = 48, 256

@@ -86,7 +86,7 @@ def test_a_tensor_of_another_shape_is_named(compress):
         ("", "not readable as JSON"),
         ("[]", "not a JSON object"),
         ("{}", "Field required"),
-        ('{"format": 99}', "format 99 is newer than 1"),
+        ('{"format": 99}', "format 99 is newer than 2"),
     ],
 )
 def test_a_broken_method_json_is_refused(content, message, compress):
@@ -154,8 +154,22 @@ def test_a_weight_that_is_no_number_is_named(bad, save, tmp_path):
 def test_a_method_that_breaks_a_weight_is_named(checkpoints, tmp_path):
     # Noise of 1e42 times the weights' norm is beyond float32.
     variant = parse_variant({"method": "noise", "relative_norm": 1e42}, "x")
-    with pytest.raises(MethodError, match=r"weight bert\.encoder\.\S+ became NaN or infinite"):
+    with pytest.raises(MethodError, match=r"weight bert\.encoder\.\S+ became NaN or infinite in step 1 \(noise\)$"):
         compress_folder(checkpoints / "bert", tmp_path, variant, "masked", Context())
+
+
+@pytest.mark.parametrize("after", [[], [{"method": "round_to_nearest", "bits": 4}], [INT8]])
+def test_the_step_that_breaks_a_weight_is_named_whatever_follows(after, checkpoints, tmp_path):
+    noise = {"method": "noise", "relative_norm": 1e42}
+    steps = parse_variant([{"method": "cast"}, noise, noise, *after], "x")
+    with pytest.raises(MethodError, match=r"weight bert\.\S+ became NaN or infinite in step 2 \(noise\)$"):
+        compress_folder(checkpoints / "bert", tmp_path, steps, "masked", Context())
+
+
+def test_noise_like_a_step_that_breaks_a_weight_is_refused(checkpoints, tmp_path):
+    steps = parse_variant({"method": "noise", "like": {"method": "noise", "relative_norm": 1e42}}, "x")
+    with pytest.raises(MethodError, match=r"'like' makes the weight bert\.\S+ NaN or infinite$"):
+        compress_folder(checkpoints / "bert", tmp_path, steps, "masked", Context())
 
 
 @pytest.mark.parametrize("facts", [{"form": "hologram"}, {"form": "same", "as": "x"}, {"form": "int8_derived"}, {}])

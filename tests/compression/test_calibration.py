@@ -7,6 +7,7 @@ from stages.common.errors import DataError, MethodError, ParamsError
 from stages.compression import Context, parse_variant
 from stages.compression.calibration import calibration_ids, calibration_inputs
 from stages.compression.layerwise import input_sums, walk_layers
+from stages.compression.methods import wanda
 
 LAST_WORD = 59  # only in the corpus's test split
 
@@ -45,7 +46,7 @@ def test_no_corpus_is_refused(subject, tmp_path):
         calibration_ids(subject("bert"), Context(0, tmp_path / "gone.parquet"), 1, 16)
 
 
-def test_a_masked_model_finds_words_masked_as_in_training(subject, corpus):
+def test_a_masked_model_finds_words_replaced_by_the_mask_token(subject, corpus):
     bert, context = subject("bert"), Context(0, corpus)
     plain = calibration_ids(bert, context, 100, 20)
     found = calibration_inputs(bert, context, 100, 20, 0.15)
@@ -64,7 +65,9 @@ def test_others_read_plain_text(kind, subject, corpus):
     assert torch.equal(calibration_inputs(model, context, 8, 16, 0.5), calibration_ids(model, context, 8, 16))
 
 
-@pytest.mark.parametrize("variant", [{"method": "wanda", "sparsity": 0.5}, {"method": "gptq", "bits": 3}], ids=str)
+@pytest.mark.parametrize("variant", [
+    {"method": "wanda", "sparsity": 0.5}, {"method": "gptq", "bits": 3}, {"method": "sparsegpt", "sparsity": 0.5},
+    {"method": "awq", "bits": 3}], ids=str)
 def test_what_is_masked_is_a_setting_that_shows(variant, compress):
     settings = variant | {"sequences": 8, "length": 16}
     plain, _ = compress("bert", settings | {"mask_probability": 0.0}, "plain")
@@ -80,3 +83,16 @@ def test_inputs_that_are_no_numbers_are_named(subject, corpus):
     visit = next(walk_layers(bert, calibration_ids(bert, Context(0, corpus), 2, 16)))
     with pytest.raises(MethodError, match=r"layer\.0\.\S+: its inputs on the calibration texts are NaN or infinite"):
         input_sums(visit, lambda inputs: inputs.sum(dim=0) / 0)
+
+
+@pytest.mark.parametrize(("sparsity", "block", "count"), [(0.07, 100, 7), (0.29, 100, 29), (0.5, 4, 2)])
+def test_a_share_of_a_block_may_miss_its_whole_number_by_a_rounding(sparsity, block, count):
+    (config,) = parse_variant({"method": "wanda", "sparsity": sparsity, "block": block}, "x")
+    mask = wanda.mask(torch.arange(400.0).view(2, 200), torch.ones(200), config, "w")
+    assert (mask.view(-1, block).sum(dim=1) == count).all()
+
+
+@pytest.mark.parametrize(("sparsity", "block"), [(0.071, 100), (1e-12, 100), (1 - 1e-12, 100)])
+def test_a_share_of_a_block_that_is_no_whole_number_or_none_or_all_is_refused(sparsity, block):
+    with pytest.raises(ParamsError, match="is no whole number between 1 and 99"):
+        parse_variant({"method": "wanda", "sparsity": sparsity, "block": block}, "x")

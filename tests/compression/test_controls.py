@@ -150,6 +150,9 @@ def test_noise_is_gaussian_and_its_own_for_every_weight_and_seed():
         ({"relative_norm": float("nan")}, "relative_norm"),
         ({"like": {"method": "teleport"}}, "unknown compression method 'teleport'"),
         ({"like": RTN3, "scope": "all"}, "scope belongs to relative_norm"),
+        ({"like": "w3"}, r"variants\.x: like: write its method here, \{method: .*YAML anchor .* \(given: 'w3'\)$"),
+        ({"like": ["w3", RTN3]}, "like: write its method here"),
+        ({"like": 3}, "like: write its method here"),
     ],
 )
 def test_noise_settings_that_make_no_sense_are_refused(settings, message):

@@ -76,6 +76,51 @@ def test_a_student_begins_with_its_teachers_layers(family, settings, taken, teac
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_narrower_student_begins_with_a_part_of_its_teacher(family, teachers, corpus, tmp_path):
+    sizes = {"hidden_size": 12, "num_attention_heads": 1, "intermediate_size": 16}
+    subject = student(teachers, corpus, family, **STILL, **sizes, layers=2)
+    shown = open_model(teachers[family], family).model.get_parameter
+    prefix = LAYERS[family]
+    inner = {"masked": "intermediate.dense.weight", "causal": "mlp.dense_h_to_4h.weight"}[family]
+    found = subject.model.get_parameter(f"{prefix}.1.{inner}")
+    assert torch.allclose(found, shown(f"{prefix}.2.{inner}")[:16, :12], atol=1e-6)
+    assert {key: getattr(subject.model.config, key) for key in sizes} == sizes
+    # What is learned from there is written, and opened again.
+    settings = SHORT | sizes
+    manifest = toy.compress(teachers[family], tmp_path / "artefact", settings, family, corpus)
+    loaded, trained = open_model(tmp_path / "artefact", family), student(teachers, corpus, family, **sizes)
+    ids = torch.tensor([[5, 9, 12, 3]])
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(ids).logits, trained.model(ids).logits)
+    assert manifest.sizes.parameters == loaded.parameters < manifest.sizes.parent_parameters
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("settings", [{"layers": None, "taken": (1, 2)}, {"initial": "random"}], ids=str)
+def test_a_student_learns_to_attend_like_its_teacher(family, settings, teachers, corpus):
+    words = {"soft": 0.0, "hard": 0.01}
+    taken = [1, 2] if "taken" in settings else [0, 2]
+    ids = torch.tensor(open_model(teachers[family], family).tokenizer(toy.lines(40, 6))["input_ids"])
+
+    def attends(model):
+        model.set_attn_implementation("eager")
+        with torch.inference_mode():
+            return model(ids, output_attentions=True).attentions
+
+    def gap(subject):
+        shown = attends(open_model(teachers[family], family).model)
+        return float(sum((own - shown[number]).square().mean()
+                         for own, number in zip(attends(subject.model), taken, strict=True)))
+
+    training = TRAINING | {"steps": 60, "checkpoints": [100]}
+    before = student(teachers, corpus, family, **words, **settings | STILL)
+    untaught = student(teachers, corpus, family, **words, **settings, training=training)
+    taught = student(teachers, corpus, family, **words, attention=100.0, **settings, training=training)
+    assert taught.model.config._attn_implementation == "sdpa"
+    assert gap(taught) < 0.8 * min(gap(before), gap(untaught))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_random_student_has_the_sizes_asked_for_and_weights_of_its_seed(family, teachers, corpus):
     sizes = {"hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 3}
     drawn = [student(teachers, corpus, family, **STILL, **sizes, initial="random", seed=seed).model
@@ -174,7 +219,12 @@ def test_a_loss_that_is_no_number_names_its_step(teachers, corpus):
 @pytest.mark.parametrize(("settings", "message"), [
     ({"layers": 4}, "a student of 4 layers cannot begin with the 3 of its teacher .*initial: random"),
     ({"hidden_size": 48}, "hidden_size 48 cannot begin with its teacher's weights, which have 24"),
-    ({"intermediate_size": 16}, "intermediate_size 16 cannot begin with"),
+    ({"intermediate_size": 33}, "intermediate_size 33 cannot begin with"),
+    ({"hidden_size": 12}, "12 with 2 heads cannot begin with its teacher's, which are 12 wide"),
+    ({"hidden_size": 12, "num_attention_heads": 1, "attention": 1.0},
+     "attention compares one number of attention heads; the student's is 1, the teacher's 2"),
+    ({"initial": "random", "layers": 4, "attention": 1.0},
+     "attention compares layers; the student has 4, the teacher 3"),
     ({"layers": None, "taken": [0, 3]}, r"the teacher has no layer 3 \(its layers are 0 to 2\)"),
     ({"initial": "random", "hidden_size": 12, "cosine": 1.0}, "the student's is 12, the teacher's 24"),
     ({"initial": "random", "hidden_size": 13}, "the student cannot be built: .*13"),
@@ -203,7 +253,8 @@ def test_a_sentence_encoder_is_refused(checkpoints, corpus, tmp_path):
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"soft": 0, "hard": 0}, "nothing is learned"),
+    ({"soft": 0, "hard": 0, "cosine": 1.0}, "soft and hard are both 0: which words to say is not learned"),
+    ({"attention": -1.0}, "attention: "),
     ({"depth": 0.5}, "at most one of 'layers', 'depth' and 'taken'"),
     ({"layers": 0}, "layers: .*greater than or equal to 1"),
     ({"layers": None, "taken": [1, 0]}, "taken must rise"),

@@ -51,7 +51,10 @@ def test_a_model_without_an_earlier_checkpoint_is_refused(run_of, tmp_path, save
 
 
 def test_it_undoes_no_step_before_it(run_of, tmp_path):
-    steps = parse_variant([{"method": "random_init"}, {"method": "early", "percent": 50}], "x")
+    variant = [{"method": "random_init"}, {"method": "early", "percent": 50}]
+    with pytest.raises(ParamsError, match=r"x\[1\]: early: takes the place .*first step"):
+        parse_variant(variant, "x")
+    steps = [step for one in variant for step in parse_variant(one, "x")]
     with pytest.raises(MethodError, match=r"early: takes the place .*first step"):
         compress_folder(run_of, tmp_path, steps, "masked", Context())
 

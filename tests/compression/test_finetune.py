@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 
-from stages.common.errors import MethodError
+from stages.common.errors import MethodError, ParamsError
 from stages.common.files import sha256_folder
 from stages.compression import Context, parse_variant
 from stages.compression.artefact import open_model
-from stages.compression.int8 import quantize_weight
+from stages.compression.int8_weights import quantize_weight
 from stages.compression.manifest import read_manifest
-from stages.compression.pipeline import compress_in_training
+from stages.compression.pipeline import compress_in_training, open_subject
+from stages.compression.tuning import train_subject
 from stages.training import loop
 from tests.compression import toy
 from tests.compression.toy import TRAINING
@@ -75,8 +76,12 @@ def test_zeros_move_where_they_are_let(product):
 
 def test_rounded_weights_are_tuned_as_float32(product):
     rounded, _, _ = product(ROUND, "rounded")
-    with pytest.raises(MethodError, match=r"finetune: zeros among rounded weights may be pruned .*keep_zeros: true or"):
+    message = r"finetune: zeros among rounded weights may be pruned .*keep_zeros: true or"
+    with pytest.raises(ParamsError, match=message):
         product([ROUND, TUNE], "refused")
+    # What a step in between leaves of the grid is seen only in the model.
+    with pytest.raises(MethodError, match=message):
+        product([ROUND, {"method": "none"}, TUNE], "at the end")
     tuned, manifest, _ = product([ROUND, TUNE | {"keep_zeros": False}], "tuned")
     assert NAME not in manifest.tensors
     assert len(rounded[NAME].unique()) <= 15 * 24 < len(tuned[NAME].unique())
@@ -125,6 +130,22 @@ def test_a_killed_variant_goes_on_to_the_same_bytes(parent, corpus, tmp_path, mo
     assert trained == [5, 6, 7, 8, 9]  # neither the distillation nor the first half of the tuning
     assert {name: sha256_folder(path) for name, path in again.items()} == {
         name: sha256_folder(path) for name, path in whole.items()}
+
+
+def test_a_floor_that_is_reached_ends_training_no_sooner_than_a_method_allows(parent, corpus, tmp_path):
+    (config,) = parse_variant(TUNE | {"stop": {"heldout_loss_ratio": 100}}, "x")
+    for not_before, steps in ((0, 5), (5, 5), (6, 10)):
+        subject = open_subject(parent, "masked")
+        context = Context(0, corpus, work=tmp_path / str(not_before))
+        train_subject(subject, config, context, ("parent", subject.model), not_before=not_before)
+        assert (subject.facts["step"], subject.facts["floor_reached"]) == (steps, True)
+
+
+def test_a_step_after_training_that_breaks_a_weight_is_named(parent, corpus, tmp_path):
+    variant = [TUNE, {"method": "noise", "relative_norm": 1e42}, ROUND]
+    with pytest.raises(MethodError, match=r"weight bert\.\S+ became NaN or infinite in step 2 \(noise\)$"):
+        toy.curve(parent, tmp_path / "work", variant, "masked", corpus)
+    assert not list((tmp_path / "work").glob("p*"))
 
 
 def test_only_the_last_training_has_a_curve(parent, corpus, tmp_path):

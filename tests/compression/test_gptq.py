@@ -11,18 +11,11 @@ from stages.compression.layerwise import input_sums, walk_layers
 from stages.compression.methods import gptq
 from stages.compression.methods.round_to_nearest import Config as Nearest
 from stages.compression.methods.round_to_nearest import round_weight
+from tests.compression.problem import problem
 
 
 def config(**settings):
     return gptq.Config(**({"method": "gptq", "bits": 3} | settings))
-
-
-def problem(rows, columns, seed=0):
-    """A weight and the Hessian of correlated inputs."""
-    draw = torch.Generator().manual_seed(seed)
-    mix = torch.randn(columns, columns, generator=draw) / columns**0.5
-    inputs = torch.randn(4 * columns, columns, generator=draw) @ mix
-    return torch.randn(rows, columns, generator=draw), inputs.T @ inputs, inputs
 
 
 def reference(weight, hessian, bits, size, symmetric, damping):

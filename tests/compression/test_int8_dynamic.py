@@ -11,7 +11,7 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from stages.common.errors import MethodError, ModelError
 from stages.compression import Context, parse_variant
 from stages.compression.artefact import open_model
-from stages.compression.int8 import quantize_weight
+from stages.compression.int8_weights import quantize_weight
 from stages.compression.pipeline import compress_folder
 from stages.models.load import load_model
 
@@ -127,10 +127,17 @@ def test_derived_integers_are_checked(compress):
 
 
 def test_quantize_weight_by_hand():
-    # max |w| = 1.275, so the scale is 1.275 / 127.5 = 0.01 and w / scale = -127.5, 5, 49.6, 100.
-    values, scale = quantize_weight(torch.tensor([[-1.275, 0.05], [0.496, 1.0]]))
-    assert float(scale) == pytest.approx(0.01, rel=1e-6)
-    assert values.tolist() in ([[-128, 5], [50, 100]], [[-127, 5], [50, 100]])
+    # max |w| = 127.5 / 128, so the scale is 1 / 128; halves go to the even integer, and 128 is held to 127.
+    weight = torch.tensor([[-127.5, 5.0, 127.5], [49.5, 126.5, -0.5]]) / 128
+    values, scale = quantize_weight(weight)
+    assert float(scale) == 1 / 128
+    assert values.tolist() == [[-128, 5, 127], [50, 126, 0]]
+    # With a scale an output the second is 126.5 / 127.5 / 128: 49.5 is 49.89 of it, and 0.5 is 0.504.
+    values, scale = quantize_weight(weight, per_channel=True)
+    assert scale.flatten().tolist() == pytest.approx([1 / 128, 126.5 / 127.5 / 128])
+    assert values.tolist()[0] == [-128, 5, 127]
+    assert values.tolist()[1][0] == 50
+    assert values.tolist()[1][2] == -1
 
 
 def test_no_step_follows_integers():

@@ -5,7 +5,7 @@ import torch
 
 from stages.compression import Context, parse_variant
 from stages.compression.artefact import open_model
-from stages.compression.int8 import quantize_weight
+from stages.compression.int8_weights import quantize_weight
 from stages.compression.methods import magnitude
 from stages.compression.methods.round_to_nearest import Config, round_weight
 

@@ -1,5 +1,7 @@
 """What must hold of every weight: exact sparsity, valid masks, errors no larger than rounding to nearest's."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.query import Query
+from stages.compression import Context
 from stages.compression.artefact import open_model
 from stages.compression.methods import cast, gptq, magnitude, semi_structured, wanda
 from stages.compression.methods.round_to_nearest import Config, round_weight
@@ -17,6 +20,18 @@ from stages.scoring.engine import Scorer
 MATRICES = st.tuples(st.integers(1, 7), st.integers(2, 24), st.integers(0, 10**6), st.sampled_from([2, 50])).map(
     lambda t: torch.from_numpy(np.random.default_rng(t[2]).integers(-t[3], t[3], t[:2]).astype(np.float32)))
 ROWS_OF_BLOCKS = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(0, 10**6))
+
+
+class Held:
+    """A subject that is no more than some matrices by name."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def matrices(self, scope, **added):
+        return [SimpleNamespace(name=name, get=value.clone,
+                                assign=lambda new, name=name: self.values.update({name: new}))
+                for name, value in self.values.items()]
 
 
 @settings(max_examples=60, deadline=None)
@@ -38,16 +53,19 @@ def test_as_many_are_pruned_as_asked_for_and_none_that_is_worth_more(weight, dat
 @given(MATRICES.filter(lambda weight: weight.numel() >= 8), st.floats(0.2, 0.8), st.sampled_from(["matrix", "global"]))
 def test_magnitude_is_exact_and_twice_is_once(weight, sparsity, granularity):
     weight = torch.where(weight == 0, 0.5, weight)
-    weights = {"a": weight, "b": 2 * weight}
-    once = {name: weights[name].masked_fill(mask, 0.0)
-            for name, mask in magnitude.masks(weights, sparsity, granularity).items()}
+    held = Held({"a": weight, "b": 2 * weight})
+    config = magnitude.Config(method="magnitude", sparsity=sparsity, granularity=granularity)
+    magnitude.compress(held, config, Context())
+    once = dict(held.values)
     zeros = [int((value == 0).sum()) for value in once.values()]
     if granularity == "matrix":
         assert zeros == [round(sparsity * weight.numel())] * 2
     else:
         assert sum(zeros) == round(sparsity * 2 * weight.numel())
-    for name, mask in magnitude.masks(once, sparsity, granularity).items():
-        assert torch.equal(mask, once[name] == 0)
+    for name, value in once.items():
+        assert torch.equal(value[value != 0], (weight if name == "a" else 2 * weight)[value != 0])
+    magnitude.compress(held, config, Context())
+    assert all(torch.equal(held.values[name], value) for name, value in once.items())
 
 
 @settings(max_examples=40, deadline=None)

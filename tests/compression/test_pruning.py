@@ -54,6 +54,100 @@ def test_embeddings_norms_and_biases_are_untouched(subject):
     assert touched == {f"{name}.weight" for name in linears(before)}
 
 
+QUERY_KEY_VALUE = ("query", "key", "value", "query_key_value", "c_attn", "Wqkv", "q_proj", "k_proj", "v_proj")
+
+
+def chosen_by_hand(model, scope, embeddings, norms):
+    """The modules of LPF's `attention` (query, key, value, pooler) or of the layers, with embeddings or norms."""
+    wanted = []
+    for name, module in model.named_modules():
+        leaf = name.rpartition(".")[2]
+        if scope == "attention":
+            mapped = leaf in QUERY_KEY_VALUE
+        else:
+            mapped = type(module).__name__ in ("Linear", "Conv1D") and any(
+                part in name for part in (".layer.", ".layers.", ".h."))
+        norm = norms and isinstance(module, nn.LayerNorm)
+        if mapped or norm or (embeddings and isinstance(module, nn.Embedding)):
+            wanted.append(name)
+    return wanted
+
+
+@pytest.mark.parametrize(("scope", "embeddings", "norms"), [
+    ("attention", False, False), ("layers", True, False), ("layers", False, True), ("attention", True, True),
+])
+@pytest.mark.parametrize("granularity", ["matrix", "global"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt_neox", "gpt2", "modernbert", "gpt_neo"])
+def test_what_is_asked_for_is_pruned_as_torch_does_it_and_nothing_else(
+    kind, granularity, scope, embeddings, norms, subject
+):
+    reference = subject(kind).model
+    names = chosen_by_hand(reference, scope, embeddings, norms)
+    modules = [(reference.get_submodule(name), "weight") for name in names]
+    expected = {name: value.detach().clone() for name, value in reference.named_parameters()}
+    if granularity == "global":
+        prune.global_unstructured(modules, prune.L1Unstructured, amount=0.4)
+    else:
+        for module, _ in modules:
+            prune.l1_unstructured(module, "weight", amount=0.4)
+    expected |= {f"{name}.weight": reference.get_submodule(name).weight for name in names}
+    assert len(names) >= (2 if kind == "gpt_neo" else 3)
+    ours = subject(kind)
+    pruned(ours, magnitude, sparsity=0.4, granularity=granularity, scope=scope, embeddings=embeddings, norms=norms)
+    for name, value in ours.model.named_parameters():
+        assert torch.equal(value, expected[name]), name
+    assert ours.changed == {f"{name}.weight" for name in names}
+
+
+def test_attention_is_with_its_pooler(subject, tmp_path):
+    from transformers import BertConfig, BertModel
+
+    from stages.compression.scopes import linear_maps
+
+    small = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    assert [name for name, _ in linear_maps(BertModel(small), "bert", "attention", tmp_path)] == [
+        "encoder.layer.0.attention.self.query", "encoder.layer.0.attention.self.key",
+        "encoder.layer.0.attention.self.value", "pooler.dense"]
+    with pytest.raises(MethodError, match=r"values of architecture 'albert' are not known.*gpt_neox"):
+        list(linear_maps(BertModel(small), "albert", "attention", tmp_path))
+
+
+def test_random_prune_reaches_embeddings_norms_and_attention_alone(subject):
+    before = subject("gpt_neox").model
+    after = pruned(subject("gpt_neox"), random_prune, sparsity=0.25, scope="attention", embeddings=True, norms=True)
+    names = chosen_by_hand(before, "attention", True, True)
+    for name, value in after.named_parameters():
+        old = before.get_parameter(name)
+        if name.removesuffix(".weight") in names and name.endswith(".weight"):
+            lots = torch.rand(value.shape, generator=generator(0, name))
+            gone = torch.zeros(value.numel(), dtype=torch.bool)
+            gone[lots.flatten().argsort()[: round(0.25 * value.numel())]] = True
+            assert torch.equal(value, old.masked_fill(gone.view(value.shape), 0.0)), name
+        else:
+            assert torch.equal(value, old), name
+
+
+def test_matrix_by_matrix_no_two_matrices_are_copied_at_once(subject, monkeypatch):
+    """What ``Matrix.get`` hands out is let go before the next is asked for."""
+    import weakref
+
+    from stages.compression.subject import Matrix
+
+    alive, most, get = [], [], Matrix.get
+
+    def watched(matrix):
+        most.append(sum(reference() is not None for reference in alive))
+        value = get(matrix)
+        alive.append(weakref.ref(value))
+        return value
+
+    monkeypatch.setattr(Matrix, "get", watched)
+    pruned(subject("bert"), magnitude, sparsity=0.5)
+    assert len(most) == 18
+    # The one before is still named when the next is made.
+    assert max(most) <= 1
+
+
 def test_lowest_settles_ties_by_position():
     assert lowest(torch.tensor([2.0, 1.0, 1.0, 1.0, 0.5]), 3).tolist() == [False, True, True, False, True]
     rows = torch.tensor([[1.0, 1.0, 1.0], [3.0, 2.0, 1.0]])

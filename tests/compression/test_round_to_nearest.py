@@ -1,5 +1,7 @@
 """round_to_nearest against a few lines of numpy and torch's own quantized tensors."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,11 @@ from stages.compression import Context, parse_variant
 from stages.compression.artefact import open_model
 from stages.compression.methods import round_to_nearest
 from stages.compression.methods.round_to_nearest import Config, round_weight
-from stages.compression.rounding import Grid
+from stages.compression.rounding import Grid, Integers
 from stages.compression.runtime import RoundedInput
 from stages.models.load import load_model
 
+NAN, INF = math.nan, math.inf
 GRAINS = [("tensor", None), ("channel", None), ("group", 8)]
 
 
@@ -177,6 +180,36 @@ def test_weights_and_activations_rounded_together(bits, activation_bits, kind, c
 def test_a_block_of_zeros():
     assert Grid.of(torch.zeros(1, 4), 4, True).scale.tolist() == [[1.0]]
     assert Grid.of(torch.zeros(1, 4), 4, False).zero.tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("row", [[NAN, 1.0, 2.0, 3.0], [1.0, INF, 2.0, 3.0], [1.0, -INF, INF, 3.0], [NAN] * 4])
+@pytest.mark.parametrize(("granularity", "group_size"), [("tensor", None), ("channel", None), ("group", 2)])
+def test_what_is_no_number_is_refused_by_name(row, symmetric, granularity, group_size):
+    weight = torch.tensor([[1.0, 2.0, 3.0, 4.0], row])
+    with pytest.raises(MethodError, match=r"^w: holds NaN, infinity, or values too far apart to round$"):
+        rounded(weight, 4, granularity, group_size, symmetric)
+
+
+def test_a_range_beyond_float32_is_refused():
+    weight = torch.tensor([[3e38, -3e38]])
+    assert rounded(weight, 4).weight().isfinite().all()
+    with pytest.raises(MethodError, match="too far apart"):
+        rounded(weight, 4, symmetric=False)
+
+
+def test_integers_that_feedback_made_nan_are_refused():
+    grid = Grid.of(torch.ones(1, 3), 4, True)
+    with pytest.raises(MethodError, match=r"^head: holds NaN"):
+        Integers.of(torch.tensor([[1.0, NAN, 2.0]]), grid, (1, 3), False, "head")
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+def test_inputs_that_are_no_number_stay_so(bad):
+    module = RoundedInput(nn.Linear(3, 2), 8)
+    found = module(torch.tensor([[1.0, bad, 2.0], [1.0, 0.5, 2.0]]))
+    assert found[0].isnan().all()
+    assert found[1].isfinite().all()
 
 
 @pytest.mark.parametrize(

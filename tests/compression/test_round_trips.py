@@ -31,17 +31,25 @@ VARIANTS = [
     {"method": "cast", "dtype": "bfloat16"},
     {"method": "magnitude", "sparsity": 0.6, "scope": "all"},
     {"method": "magnitude", "sparsity": 0.3, "granularity": "global"},
+    {"method": "magnitude", "sparsity": 0.7, "embeddings": True, "norms": True},
     {"method": "random_prune", "sparsity": 0.5},
     {"method": "semi_structured"},
     {"method": "wanda", "sparsity": 0.5, **CALIBRATED},
+    {"method": "sparsegpt", "sparsity": 0.5, **CALIBRATED},
+    {"method": "sparsegpt", "pattern": "2:4", **CALIBRATED},
+    {"method": "awq", "bits": 3, **CALIBRATED},
+    {"method": "awq", "bits": 4, "granularity": "group", "group_size": 16, "symmetric": False, **CALIBRATED},
     {"method": "heads", "count": 5, "granularity": "global", "by": "random"},
+    {"method": "heads", "share": 0.3, "by": "random"},
+    {"method": "low_rank", "share": 0.4},
+    {"method": "low_rank", "share": 0.3, "of": "rank", "scope": "linear"},
     {"method": "drop_layers", "count": 1},
     {"method": "noise", "relative_norm": 0.1},
     {"method": "noise", "like": RTN4, "seed": 1},
     {"method": "random_init"},
     [{"method": "magnitude", "sparsity": 0.5}, {"method": "drop_layers", "layers": [1]}, RTN4, INT8],
 ]
-TRAINING = {"distill", "early", "finetune", "iterative_magnitude"}
+TRAINING = {"distill", "early", "finetune", "iterative"}
 
 
 def test_every_method_is_tried():

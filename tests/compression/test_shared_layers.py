@@ -31,7 +31,9 @@ def compressed(folder, target, corpus, **variant):
 @pytest.mark.parametrize("variant", [
     {"method": "round_to_nearest", "bits": 4}, {"method": "magnitude", "sparsity": 0.5},
     {"method": "wanda", "sparsity": 0.5, "sequences": 2, "length": 16},
-    {"method": "gptq", "bits": 4, "sequences": 2, "length": 16}, {"method": "drop_layers", "count": 1}])
+    {"method": "gptq", "bits": 4, "sequences": 2, "length": 16},
+    {"method": "sparsegpt", "sparsity": 0.5, "sequences": 2, "length": 16},
+    {"method": "awq", "bits": 4, "sequences": 2, "length": 16}, {"method": "drop_layers", "count": 1}])
 def test_what_goes_layer_by_layer_is_refused(variant, albert, tmp_path, corpus):
     with pytest.raises(MethodError, match=r"'albert' keeps its layers in no one list.*scope: linear or all"):
         compressed(albert, tmp_path / "artefact", corpus, **variant)

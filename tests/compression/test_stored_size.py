@@ -3,7 +3,7 @@
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import BertConfig, BertForMaskedLM
+from transformers import AlbertConfig, AlbertForMaskedLM, BertConfig, BertForMaskedLM
 
 from stages.compression import Context, parse_variant
 from stages.compression.pipeline import compress_folder
@@ -72,4 +72,33 @@ def test_half_of_the_weights_take_half_the_bytes_and_one_bit_each(stored):
     assert found == QUANTIZED // 2 * 4 + QUANTIZED // 8
     assert sizes.logical_bits == 8 * found + 32 * OTHERS
     assert sizes.zeros >= QUANTIZED // 2
+    assert sizes.sparsity == 0.5
     assert sizes.compressed_parameters == QUANTIZED
+
+
+@pytest.mark.parametrize(("variant", "sparsity"), [
+    ([{"method": "none"}], 0.0),
+    ([{"method": "cast", "dtype": "bfloat16"}], 0.0),
+    ([{"method": "magnitude", "sparsity": 0.75}], 0.75),
+    ([{"method": "magnitude", "sparsity": 0.75}, {"method": "round_to_nearest", "bits": 16}], 0.75),
+    ([{"method": "magnitude", "sparsity": 0.75}, {"method": "int8_dynamic"}], 0.75),
+    ([{"method": "magnitude", "sparsity": 0.5, "scope": "all"}], 0.5),
+])
+def test_sparsity_is_the_share_of_zeros_in_the_layers_matrices(variant, sparsity, save_wide, tmp_path):
+    (tmp_path / "artefact").mkdir()
+    steps = parse_variant(variant, "x")
+    sizes = compress_folder(save_wide, tmp_path / "artefact", steps, "masked", Context()).sizes
+    # What is left after pruning lies further from zero than a step of 16 or of 8 bits.
+    assert sizes.sparsity == sparsity
+
+
+def test_sparsity_is_of_every_matrix_where_layers_are_in_no_one_list(save, tmp_path):
+    folder = tmp_path / "albert"
+    save("bert", folder)  # for its tokenizer
+    torch.manual_seed(0)
+    AlbertForMaskedLM(AlbertConfig(
+        vocab_size=VOCABULARY, embedding_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=POSITIONS)).save_pretrained(folder)
+    (tmp_path / "artefact").mkdir()
+    steps = parse_variant({"method": "magnitude", "sparsity": 0.5, "scope": "all"}, "x")
+    assert compress_folder(folder, tmp_path / "artefact", steps, "masked", Context()).sizes.sparsity == 0.5

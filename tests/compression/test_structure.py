@@ -178,8 +178,52 @@ def test_a_sentence_encoders_heads_are_not_judged_by_a_loss(compress):
         compress("sentence", {"method": "heads", "count": 1, "length": 18, "sequences": 2})
 
 
-def test_a_loss_that_is_no_number_is_refused(subject, corpus):
+def test_a_share_of_the_heads_is_the_lowest_of_the_model():
+    def gone(share):
+        return heads.chosen(scores, heads.Config(method="heads", share=share)).tolist()
+
+    scores = torch.tensor([[0.9, 0.1, 0.4], [0.2, 0.12, 0.15]])
+    assert gone(0.2) == [[False, True, False], [False, False, False]]
+    # 0.1, 0.12, 0.15 and then 0.4: 0.2 is the best of its layer.
+    assert gone(0.5) == [[False, True, False], [False, True, True]]
+    assert gone(0.66) == [[False, True, True], [False, True, True]]
+    with pytest.raises(MethodError, match=r"cutting 5 of 3 heads in 2 layers leaves a layer without any"):
+        gone(0.8)
+    with pytest.raises(MethodError, match=r"the heads of the model: sparsity 0\.05 removes 0 of 6"):
+        gone(0.05)
+
+
+@pytest.mark.parametrize("by", ["importance", "random"])
+def test_a_share_cuts_as_a_count_of_the_whole_model_does(by, compress):
+    settings = {"method": "heads", "by": by, "sequences": 3, "length": 18}
+    _, share = compress("bert", settings | {"share": 0.42}, "share")  # 5.04 of 12
+    _, count = compress("bert", settings | {"count": 5, "granularity": "global"}, "count")
+    assert share.weights_sha256 == count.weights_sha256
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({}, "give exactly one of 'count' and 'share'"),
+    ({"count": 1, "share": 0.5}, "give exactly one of 'count' and 'share'"),
+    ({"share": 0.5, "granularity": "global"}, "granularity belongs to count"),
+    ({"share": 1.0}, "share"),
+])
+def test_numbers_of_heads_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(ParamsError, match=message):
+        parse_variant({"method": "heads"} | settings, "variants.x")
+
+
+def test_a_weight_that_is_no_number_is_named(subject, corpus):
     bert = subject("bert")
     bert.model.get_parameter("cls.predictions.bias").data[7] = torch.nan
-    with pytest.raises(MethodError, match="its loss on the calibration texts is NaN or infinite"):
+    with pytest.raises(MethodError, match=r"weight cls\.predictions\.bias holds NaN or infinity"):
         heads.compress(bert, heads.Config(method="heads", count=1, sequences=2, length=18), Context(0, corpus))
+
+
+def test_a_text_whose_loss_is_no_number_is_named(subject):
+    """Word 44 is so far out that its text alone overflows float32 (ids of ten texts, in batches of eight)."""
+    model = subject("gpt2")
+    model.model.get_parameter("transformer.wte.weight").data[44] = 3e38
+    ids = torch.randint(5, 40, (10, 8), generator=torch.Generator().manual_seed(0))
+    ids[9, 3] = 44
+    with pytest.raises(MethodError, match=r"its loss on calibration text 9 \(from 0\).*NaN or infinite"):
+        head_importance(model, ids, seed=0)

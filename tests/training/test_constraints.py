@@ -74,6 +74,16 @@ def test_a_rule_ends_training_at_a_checkpoint_for_good(tmp_path):
     assert again == []
 
 
+@pytest.mark.parametrize(("not_before", "ends"), [(0, 2), (2, 2), (3, 6), (6, 6), (7, 10)])
+def test_a_rule_is_not_asked_before_its_time(not_before, ends, tmp_path):
+    losses, written = [], []
+    run = loop.Run(**{**vars(stopping(losses, written, 1)), "not_before": not_before})
+    last = train(run, tmp_path)
+    assert (last["step"], last["stopped"]) == (ends, True)
+    assert [facts["step"] for _, facts in written] == [step for step in (2, 6, 10) if step <= ends]
+    assert losses == [last["heldout_loss"]]
+
+
 def test_the_held_out_loss_is_the_models_own_whatever_a_step_lowers(tmp_path):
     settings = {"steps": 1, "warmup_steps": 0, "weight_decay": 0.0, "learning_rate": 1e-30, "checkpoints": [100]}
     own = make_run("masked", **settings)

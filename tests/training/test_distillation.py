@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages.training.distillation import Weights, cosine_loss, distillation_loss, soft_loss
+from stages.common.errors import MethodError
+from stages.training.distillation import Weights, attention_loss, cosine_loss, distillation_loss, soft_loss
 from stages.training.objectives import Causal, loss_function
 from tests.training.tiny import make_model
 
@@ -63,9 +64,55 @@ def batch():
     return Causal(pad=0).batch([draw.integers(1, 40, size=length) for length in (9, 5)], draw)
 
 
-def part(student, teacher, batch, **weights):
+def test_attention_loss_is_the_literal_one_over_pairs_of_tokens():
+    own, shown = (DRAW.random(size=(2, 2, 3, 4, 4)).astype(np.float32) for _ in range(2))  # layers, sequences, heads
+    attention = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
+    layers = []
+    for layer in range(2):
+        squares = [(own[layer, text, head, row, column] - shown[layer, text, head, row, column]) ** 2
+                   for text, length in ((0, 4), (1, 2)) for head in range(3)
+                   for row in range(length) for column in range(length)]
+        assert len(squares) == 3 * (16 + 4)
+        layers.append(np.mean(squares))
+    found = attention_loss(torch.from_numpy(own), torch.from_numpy(shown), torch.from_numpy(attention))
+    assert found.item() == pytest.approx(np.mean(layers), rel=1e-5)
+
+
+def part(student, teacher, batch, layers=(), **weights):
     none = {"soft": 0.0, "hard": 0.0, "cosine": 0.0, "temperature": 3.0}
-    return distillation_loss(student, teacher, Weights(**none | weights))(batch)
+    return distillation_loss(student, teacher, Weights(**none | weights), layers)(batch)
+
+
+@pytest.mark.parametrize("family", ["masked", "causal"])
+def test_the_attention_part_compares_the_layers_named_and_leaves_the_models_as_they_were(family, batch):
+    student, teacher = make_model(family, 40).eval(), make_model(family, 40, num_hidden_layers=2).eval()
+    plain = [model(batch.ids, attention_mask=batch.attention).logits for model in (student, teacher)]
+    with torch.no_grad():
+        found = [part(student, teacher, batch, layers=(number,), attention=2.0).item() for number in (0, 1)]
+        again = [model(batch.ids, attention_mask=batch.attention).logits for model in (student, teacher)]
+        assert all(torch.equal(*pair) for pair in zip(plain, again, strict=True))
+        for model in (student, teacher):
+            model.set_attn_implementation("eager")
+        own, shown = (model(batch.ids, attention_mask=batch.attention, output_attentions=True).attentions
+                      for model in (student, teacher))
+    expected = [2.0 * attention_loss(own, shown[number : number + 1], batch.attention).item() for number in (0, 1)]
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert found[0] != found[1]
+
+
+def test_gradients_of_the_attention_part_reach_the_query_map(batch):
+    student, teacher = make_model("masked", 40), make_model("masked", 40, num_hidden_layers=2).eval()
+    part(student, teacher, batch, layers=(1,), attention=1.0).backward()
+    query = student.bert.encoder.layer[0].attention.self.query.weight
+    assert query.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_a_model_that_gives_no_attention_is_refused(batch):
+    student, teacher = make_model("causal", 40).eval(), make_model("causal", 40).eval()
+    student.base_model.register_forward_hook(lambda module, args, output: setattr(output, "attentions", None))
+    with pytest.raises(MethodError, match="'gpt_neox' gives no attention probabilities"):
+        part(student, teacher, batch, layers=(0,), attention=1.0)
 
 
 def test_parts_add_up_by_their_weights_and_are_the_models_own(batch):

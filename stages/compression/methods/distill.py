@@ -1,12 +1,13 @@
 """A smaller student trained on the corpus and on what its teacher says of it (Hinton et al. 2015, arXiv 1503.02531).
 
-The student has its teacher's architecture, tokenizer and vocabulary. With ``soft: 0`` and ``cosine: 0`` the
-teacher is never asked: the same student on the same batches, trained alone, which is the control.
+The student has its teacher's architecture, tokenizer and vocabulary. With ``soft``, ``cosine`` and ``attention`` at
+0 the teacher is never asked: the same student on the same batches, trained alone, which is the control.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -32,6 +33,9 @@ class Config(TrainingConfig):
     """Weight of the cross-entropy of the corpus' own words."""
     cosine: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of one minus the cosine of student's and teacher's last hidden states; of equal width only."""
+    attention: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Weight of the mean squared difference of attention probabilities: each layer's from those of the teacher's layer
+    that it began as, or of evenly spaced ones where it began fresh; of as many heads only."""
     temperature: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """What the logits of both are divided by for ``soft``."""
     layers: int | None = Field(default=None, ge=1)
@@ -45,12 +49,13 @@ class Config(TrainingConfig):
     intermediate_size: int | None = Field(default=None, ge=1)
     num_attention_heads: int | None = Field(default=None, ge=1)
     initial: Literal["teacher", "random"] = "teacher"
-    """Whether the student begins with its teacher's weights or with fresh ones."""
+    """Whether the student begins with its teacher's weights or with fresh ones. A narrower one begins with the first
+    hidden units, inner units and attention heads of the layers taken; the heads keep their width."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Config:
-        if self.soft == self.hard == self.cosine == 0:
-            raise ValueError("soft, hard and cosine are all 0: nothing is learned")
+        if self.soft == self.hard == 0:
+            raise ValueError("soft and hard are both 0: which words to say is not learned")
         if sum(choice is not None for choice in (self.layers, self.depth, self.taken)) > 1:
             raise ValueError("give at most one of 'layers', 'depth' and 'taken'")
         if self.taken is not None:
@@ -65,25 +70,57 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     """Put a trained student in its teacher's place.
 
     Raises:
-        MethodError: A student wider or deeper than the teacher it begins with, one of other width with
-            ``cosine``, a sentence encoder; or see ``stages.compression.tuning``.
+        MethodError: A student wider or deeper than the teacher it begins with or whose heads would not keep their
+            width, one of other width with ``cosine``, of other heads or deeper with ``attention``, a sentence
+            encoder; or see ``stages.compression.tuning``.
     """
+    from stages.compression.student import spaced_layers
     from stages.compression.tuning import refuse_sentence_encoder, train_subject
     from stages.training.distillation import Weights, distillation_loss
 
     refuse_sentence_encoder(subject)
     teacher = copy.deepcopy(subject.model).eval()
     _make_student(subject, config, context)
-    if config.cosine > 0 and subject.model.config.hidden_size != teacher.config.hidden_size:
-        raise MethodError(f"cosine compares hidden states of one width; the student's is "
-                          f"{subject.model.config.hidden_size}, the teacher's {teacher.config.hidden_size}",
-                          where=subject.folder, fix="cosine: 0")
-    weights = Weights(config.soft, config.hard, config.cosine, config.temperature)
-    train_subject(subject, config, context, ("teacher", teacher), distillation_loss(subject.model, teacher, weights))
+    _refuse_unlike(subject, teacher, config)
+    depth, layers = teacher.config.num_hidden_layers, subject.model.config.num_hidden_layers
+    like = subject.resolved.get("taken") or spaced_layers(depth, layers)
+    weights = Weights(config.soft, config.hard, config.cosine, config.temperature, config.attention)
+    loss = distillation_loss(subject.model, teacher, weights, like)
+    train_subject(subject, config, context, ("teacher", teacher), loss)
+
+
+def _refuse_unlike(subject: Subject, teacher: Any, config: Config) -> None:
+    """Refuse parts of the loss that compare what student and teacher do not have alike."""
+    own, shown = subject.model.config, teacher.config
+    for part, key, what in (("cosine", "hidden_size", "hidden states of one width"),
+                            ("attention", "num_attention_heads", "one number of attention heads")):
+        if getattr(config, part) > 0 and getattr(own, key) != getattr(shown, key):
+            raise MethodError(f"{part} compares {what}; the student's is {getattr(own, key)}, "
+                              f"the teacher's {getattr(shown, key)}", where=subject.folder, fix=f"{part}: 0")
+    if config.attention > 0 and own.num_hidden_layers > shown.num_hidden_layers:
+        raise MethodError(f"attention compares layers; the student has {own.num_hidden_layers}, the teacher "
+                          f"{shown.num_hidden_layers}", where=subject.folder, fix="attention: 0")
+
+
+def keep_layers(subject: Subject, kept: Sequence[int], context: Context) -> None:
+    """Leave a model the layers of these numbers, which rise.
+
+    Raises:
+        MethodError: It has no such layer, or its layers are not all alike.
+    """
+    from stages.compression.methods import drop_layers
+
+    depth = subject.model.config.num_hidden_layers
+    if kept[-1] >= depth:
+        raise MethodError(f"the teacher has no layer {kept[-1]}", where=subject.folder,
+                          fix=f"its layers are 0 to {depth - 1}")
+    gone = tuple(number for number in range(depth) if number not in set(kept))
+    if gone:
+        drop_layers.compress(subject, drop_layers.Config(method="drop_layers", layers=gone), context)
 
 
 def _make_student(subject: Subject, config: Config, context: Context) -> None:
-    from stages.compression.student import keep_layers, renew, spaced_layers
+    from stages.compression.student import narrow, renew, spaced_layers
 
     teacher: Any = subject.model.config
     depth = teacher.num_hidden_layers
@@ -95,13 +132,10 @@ def _make_student(subject: Subject, config: Config, context: Context) -> None:
         if layers > depth:
             raise MethodError(f"a student of {layers} layers cannot begin with the {depth} of its teacher",
                               where=subject.folder, fix="initial: random")
-        for key, value in widths.items():
-            own = getattr(teacher, key, None)
-            if value != own:
-                raise MethodError(f"a student with {key} {value} cannot begin with its teacher's weights, which "
-                                  f"have {own}", where=subject.folder, fix="initial: random")
         kept = config.taken or spaced_layers(depth, layers)
         keep_layers(subject, kept, context)
+        if any(value != getattr(teacher, key, None) for key, value in widths.items()):
+            narrow(subject, widths)
         subject.resolved = {"taken": list(kept)}
         return
     if layers < depth:

@@ -63,4 +63,5 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
             if isinstance(matrix.module, nn.Embedding):
                 rows = matrix.get()
                 grid = Grid.of(rows, _EMBEDDING_BITS, symmetric=False)
-                subject.store(matrix.name, Integers.of(grid.integers(rows), grid, tuple(rows.shape), False))
+                form = Integers.of(grid.integers(rows), grid, tuple(rows.shape), False, matrix.name)
+                subject.store(matrix.name, form)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages.common.errors import MethodError
+from stages.common.errors import MethodError, ParamsError
 from stages.compression import Context, MethodConfig
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _NAME = re.compile(r"p(\d{3})")
+_WHAT, _FIX = "takes the place of what the steps before it did", "make it the first step"
 
 
 class Config(MethodConfig):
@@ -30,6 +32,16 @@ class Config(MethodConfig):
         """It stands in for the last checkpoint."""
         return True
 
+    @property
+    def records(self) -> bool:
+        """That of the checkpoint it takes."""
+        return True
+
+    def check_after(self, earlier: Sequence[MethodConfig], where: str) -> None:
+        """After none."""
+        if earlier:
+            raise ParamsError(_WHAT, where=f"{where}: {self.method}", fix=_FIX)
+
 
 def compress(subject: Subject, config: Config, context: Context) -> None:
     """Give the model the weights of an earlier checkpoint beside it.
@@ -41,8 +53,7 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     from stages.compression.artefact import open_model
 
     if subject.changed or subject.reshaped:
-        raise MethodError("takes the place of what the steps before it did", where=config.method,
-                          fix="make it the first step")
+        raise MethodError(_WHAT, where=config.method, fix=_FIX)
     own = _NAME.fullmatch(subject.folder.name)
     last = min(config.percent, int(own[1]) - 1) if own else 0
     earlier = [path for path in sorted(subject.folder.parent.iterdir())

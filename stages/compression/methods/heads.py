@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.common.errors import MethodError
 from stages.compression import Context, MethodConfig
@@ -21,10 +21,13 @@ class Config(MethodConfig):
     """Settings of ``heads``."""
 
     method: Literal["heads"]
-    count: int = Field(ge=1)
+    count: int | None = Field(default=None, ge=1)
     """Heads to cut off: in each layer, or in the whole model."""
     granularity: Literal["layer", "global"] = "layer"
-    """The same number in every layer, or the lowest of the model, every layer keeping its best one."""
+    """With ``count``: the same number in every layer, or the lowest of the model, every layer keeping its best one."""
+    share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the whole model's heads to cut off (rounded, halves to even): the lowest of the model, every layer
+    keeping its best one."""
     by: Literal["importance", "random"] = "importance"
     """The derivative of the loss by a gate on the head, on calibration texts; or by lot."""
     seed: int = Field(default=0, ge=0)
@@ -33,6 +36,28 @@ class Config(MethodConfig):
     """Calibration texts."""
     length: int = Field(default=128, ge=2)
     """Tokens in each."""
+
+    @model_validator(mode="after")
+    def _one_number(self) -> Config:
+        if (self.count is None) == (self.share is None):
+            raise ValueError("give exactly one of 'count' and 'share'")
+        if self.share is not None and self.granularity != "layer":
+            raise ValueError("granularity belongs to count; a share is of the whole model's heads")
+        return self
+
+
+def chosen(scores: Tensor, config: Config) -> Tensor:
+    """Mark the heads that a config cuts off, given their scores; see ``cut``.
+
+    Raises:
+        MethodError: See ``cut``; or the share is less than one head.
+    """
+    from stages.compression.pruning import prune_count
+
+    if config.share is not None:
+        return cut(scores, prune_count(scores.numel(), config.share, "the heads of the model"), "global")
+    assert config.count is not None
+    return cut(scores, config.count, config.granularity)
 
 
 def cut(scores: Tensor, count: int, granularity: str) -> Tensor:
@@ -79,12 +104,12 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     matrices = output_matrices(subject)
     heads = subject.model.config.num_attention_heads
     seed = context.seed + config.seed
-    cut(torch.zeros(len(matrices), heads), config.count, config.granularity)  # refuse before any work is done
+    chosen(torch.zeros(len(matrices), heads), config)  # refuse before any work is done
     if config.by == "random":
         scores = torch.rand(len(matrices), heads, generator=generator(seed, "heads"))
     else:
         ids = calibration_ids(subject, context, config.sequences, config.length)
         scores = head_importance(subject, ids, seed)
-    for matrix, gone in zip(matrices, cut(scores, config.count, config.granularity), strict=True):
+    for matrix, gone in zip(matrices, chosen(scores, config), strict=True):
         weight = matrix.get()
         matrix.assign(weight.masked_fill(gone.repeat_interleave(weight.shape[1] // heads), 0.0))

@@ -76,7 +76,8 @@ def quantize_linears(
     Raises:
         ModelError: This build of torch has no such engine.
     """
-    from stages.compression.int8 import DerivedInt8, Int8, quantize_weight, quantized_engine
+    from stages.compression.int8 import quantized_engine
+    from stages.compression.int8_weights import DerivedInt8, Int8, quantize_weight
 
     with quantized_engine(engine):
         pass  # refuse a missing engine before any work is done

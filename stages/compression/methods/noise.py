@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_serializer, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from stages import compression
 from stages.common.errors import MethodError, ParamsError
@@ -34,6 +36,13 @@ class Config(MethodConfig):
     seed: int = Field(default=0, ge=0)
     """Of the noise, beside the suite's own seed."""
 
+    @field_validator("like", mode="before")
+    @classmethod
+    def _written_out(cls, like: Any) -> Any:
+        if like is None or all(isinstance(step, dict) for step in (like if isinstance(like, list) else [like])):
+            return like
+        raise ValueError("write its method here, {method: ..., ...}; a YAML anchor (&name, *name) repeats it")
+
     @model_validator(mode="after")
     def _one_size(self) -> Config:
         if (self.like is None) == (self.relative_norm is None):
@@ -47,12 +56,26 @@ class Config(MethodConfig):
                 raise ValueError(str(error)) from None
         return self
 
+    @property
+    def from_last(self) -> bool:
+        """As the variant that it is like."""
+        return any(step.from_last for step in self._like())
+
+    def check_after(self, earlier: Sequence[MethodConfig], where: str) -> None:
+        """Only after what the variant that it is like could follow."""
+        super().check_after(earlier, where)
+        for step in self._like()[:1]:
+            step.check_after(earlier, f"{where}: like")
+
+    def _like(self) -> list[MethodConfig]:
+        return [] if self.like is None else compression.parse_variant(self.like, "like")
+
     @field_serializer("like", when_used="json")
     def _spelled_out(self, like: Any) -> Any:
         """As ``method.json`` records the steps of the variant itself: a list, every setting said."""
         if like is None:
             return None
-        return [step.model_dump(mode="json") for step in compression.parse_variant(like, "like")]
+        return [step.model_dump(mode="json") for step in self._like()]
 
 
 def noise_of(weight: Tensor, norm: float, seed: int, name: str) -> Tensor:
@@ -69,7 +92,7 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     """Add noise to the weights.
 
     Raises:
-        MethodError: ``like`` changes the model's shape, or no weight at all.
+        MethodError: ``like`` changes the model's shape, no weight at all, or one beyond any number.
     """
     seed = context.seed + config.seed
     if config.relative_norm is not None:
@@ -96,7 +119,7 @@ def _norms_of(subject: Subject, shadow: Subject) -> dict[str, float]:
     """Norm of the change of each weight that was changed in a subject's copy, by parameter name.
 
     Raises:
-        MethodError: The copy has parameters of other shapes, or the same values.
+        MethodError: The copy has parameters of other shapes, the same values, or NaN or infinity.
     """
     before = dict(subject.model.named_parameters(remove_duplicate=False))
     after = dict(shadow.model.named_parameters(remove_duplicate=False))
@@ -105,6 +128,8 @@ def _norms_of(subject: Subject, shadow: Subject) -> dict[str, float]:
     norms = {}
     for name in sorted(shadow.changed):
         norm = float((shadow.values(name).double() - before[name].detach().double()).norm())
+        if not math.isfinite(norm):
+            raise MethodError(f"'like' makes the weight {name} NaN or infinite", where=subject.folder)
         if norm > 0:
             norms[name] = norm
     if not norms:

@@ -25,12 +25,9 @@ class Config(MethodConfig):
 
 def compress(subject: Subject, config: Config, context: Context) -> None:
     """Give every parameter the value that the architecture's own initialization draws."""
-    import torch
+    from stages.compression.student import fresh_model
 
-    # transformers draws from torch's global stream; it is put back afterwards.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(context.seed + config.seed)
-        fresh = type(subject.model)(copy.deepcopy(subject.model.config))
+    fresh = fresh_model(type(subject.model), copy.deepcopy(subject.model.config), context.seed + config.seed)
     values = dict(fresh.named_parameters(remove_duplicate=False))
     for name, _ in subject.model.named_parameters():
         subject.assign(name, values[name].detach())

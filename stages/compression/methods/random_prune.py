@@ -20,8 +20,13 @@ class Config(MethodConfig):
     method: Literal["random_prune"]
     sparsity: float = Field(gt=0, lt=1)
     """Share of every matrix in the scope that becomes zero."""
-    scope: Literal["layers", "linear", "all"] = "layers"
-    """Matrices of the transformer's layers, every linear map, or the embeddings too."""
+    scope: Literal["layers", "linear", "all", "attention"] = "layers"
+    """Matrices of the transformer's layers, every linear map, or the embeddings too; or those that make queries, keys
+    and values, and the pooler's."""
+    embeddings: bool = False
+    """Whether the embeddings are pruned too, and with them a head that is tied to them."""
+    norms: bool = False
+    """Whether the weights of all norms are pruned too."""
     seed: int = Field(default=0, ge=0)
     """Of the lot, beside the suite's own seed."""
 
@@ -37,7 +42,7 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     from stages.compression.drawing import generator
     from stages.compression.pruning import lowest, prune_count
 
-    for matrix in subject.matrices(config.scope):
+    for matrix in subject.matrices(config.scope, embeddings=config.embeddings, norms=config.norms):
         weight = matrix.get()
         lots = torch.rand(weight.shape, generator=generator(context.seed + config.seed, matrix.name))
         count = prune_count(weight.numel(), config.sparsity, matrix.name)

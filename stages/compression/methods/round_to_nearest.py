@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from stages.compression import Context, MethodConfig
+from stages.compression.settings import check_group
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,8 +39,7 @@ class Config(MethodConfig):
 
     @model_validator(mode="after")
     def _group(self) -> Config:
-        if (self.group_size is None) == (self.granularity == "group"):
-            raise ValueError("group_size belongs to granularity 'group', and is needed there")
+        check_group(self.granularity, self.group_size)
         return self
 
     @property
@@ -47,25 +47,30 @@ class Config(MethodConfig):
         """With rounded activations, the model no longer computes what a later step would see."""
         return self.activation_bits is not None
 
+    @property
+    def on_grid(self) -> bool:
+        """Its weights are."""
+        return True
+
 
 def round_weight(weight: Tensor, config: Config, name: str, transposed: bool) -> Integers:
     """The integers of a weight, float32 of shape [out, in].
 
     Raises:
-        MethodError: ``group_size`` does not divide a row.
+        MethodError: ``group_size`` does not divide a row, or the weight holds NaN or infinity.
     """
     from stages.compression.rounding import Grid, Integers, blocks_of
 
     blocks = blocks_of(weight, config.granularity, config.group_size, name)
     grid = Grid.of(blocks, config.bits, config.symmetric)
-    return Integers.of(grid.integers(blocks), grid, (weight.shape[0], weight.shape[1]), transposed)
+    return Integers.of(grid.integers(blocks), grid, (weight.shape[0], weight.shape[1]), transposed, name)
 
 
 def compress(subject: Subject, config: Config, context: Context) -> None:
     """Round every matrix in the scope.
 
     Raises:
-        MethodError: The model has none, or ``group_size`` does not divide a row of one.
+        MethodError: The model has none, ``group_size`` does not divide a row of one, or one holds NaN or infinity.
     """
     from torch import nn
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from stages.compression import Context, MethodConfig
+from stages.compression import Context
+from stages.compression.settings import CalibrationConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from stages.compression.subject import Subject
 
 VERSION = 2
+_ROUNDING = 1e-9
+"""By how much the product of a share and a block may miss its whole number: 0.07 * 100 is 7.000000000000001."""
 
 
-class Config(MethodConfig):
+class Config(CalibrationConfig):
     """Settings of ``wanda``."""
 
     method: Literal["wanda"]
@@ -28,17 +31,14 @@ class Config(MethodConfig):
     """Share of every row that becomes zero."""
     block: int | None = Field(default=None, ge=2)
     """Prune that share of every ``block`` consecutive inputs instead: 4 with sparsity 0.5 is 2:4."""
-    sequences: int = Field(default=128, ge=1)
-    """Calibration texts."""
-    length: int = Field(default=128, ge=2)
-    """Tokens in each."""
-    mask_probability: float = Field(default=0.15, ge=0, lt=1)
-    """Share of the words that a masked model finds masked, as in training; others read plain text."""
 
     @model_validator(mode="after")
     def _whole(self) -> Config:
-        if self.block is not None and not (self.sparsity * self.block).is_integer():
-            raise ValueError(f"sparsity {self.sparsity} of blocks of {self.block} is no whole number")
+        if self.block is not None:
+            share = self.sparsity * self.block
+            if abs(share - round(share)) > _ROUNDING or not 0 < round(share) < self.block:
+                raise ValueError(f"sparsity {self.sparsity} of blocks of {self.block} is no whole number between 1 and "
+                                 f"{self.block - 1}")
         return self
 
 
