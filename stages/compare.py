@@ -23,26 +23,17 @@ import pyarrow as pa
 from stages.common.errors import DataError, ParamsError, run
 from stages.common.metrics_file import dumps, write_metrics
 from stages.common.params import Params, load_params
-from stages.common.records import write_table
-from stages.evidence.entropy import BIN_COLUMNS, flip_contrast
-from stages.evidence.floors import checkpoint_noise, read_floors, with_floors, with_noise
+from stages.common.records import arrow_schema, write_table
+from stages.evidence.entropy import BIN_COLUMNS
+from stages.evidence.floors import read_floors, with_floors
 from stages.evidence.grid import Cell, Grid, evidence
+from stages.evidence.level import with_bias
 from stages.evidence.runs import open_run
 from stages.evidence.settings import Compare, compare_of
-from stages.evidence.table import COLUMNS, OVERALL, rounded, worst_moving
+from stages.evidence.summary import summary
+from stages.evidence.table import COLUMNS, rounded
+from stages.evidence.training_noise import checkpoint_noise, with_noise, with_seed_noise
 from stages.evidence.verdict import with_verdicts
-
-LEAVES = ("value", "ci_low", "ci_high", "floor_sds", "inside_floor", "change", "change_low", "change_high",
-          "p_value", "p_adjusted", "flips_more", "flips_less", "verdict")
-"""Columns of the evidence table that a cell of the summary holds, where they apply."""
-_BESIDE = {
-    "log_odds": {"value": "log_odds", "change": "log_odds_change", "p_adjusted": "log_odds_p_adjusted",
-                 "verdict": "log_odds_verdict"},
-    "lm": {"value": "lm", "change": "lm_change"},
-}
-"""Columns of other metrics, and their leaves in the headline's cell."""
-_COUNTS = ("flips_more", "flips_less", "inside_floor")
-_ARROW = {"string": pa.string(), "bool": pa.bool_(), "float64": pa.float64(), "int64": pa.int64()}
 
 
 def compare_suite(params_file: str) -> None:
@@ -55,15 +46,18 @@ def compare_suite(params_file: str) -> None:
     """
     params = load_params(params_file)
     compare = compare_of(params)
-    table, bins = evidence(_cells(params, compare.baseline), Grid(compare, params.seed, params.measures))
+    cells, grid = _cells(params, compare.baseline), Grid(compare, params.seed, params.measures)
+    table, bins = evidence(cells, grid)
     unknown = sorted(set(compare.categories) - set(table["category"]))
     if unknown:
         raise ParamsError(f"no dataset has the category {unknown[0]!r}", where=f"{params_file}: compare.categories")
     metrics = Path("metrics", params.suite)
     _refuse_other_metrics(table, metrics / "models")
     floors = pd.concat([read_floors(Path("data", "floors", params.suite), model) for model in params.models])
-    table = with_floors(table, floors, compare.confidence)
-    if compare.verdict.noise == "checkpoints":
+    table = with_bias(with_floors(table, floors, compare.confidence), cells, grid)
+    if "seeds" in compare.verdict.noise:
+        table = with_seed_noise(table, floors)
+    if "checkpoints" in compare.verdict.noise:
         table = with_noise(table, {model: _noise(metrics / "trajectories", model, compare) for model in params.models})
     table = rounded(with_verdicts(table, compare))
     _write(Path("data", "evidence", f"{params.suite}.parquet"), table, COLUMNS)
@@ -90,37 +84,6 @@ def compare_folders(parent: Path, child: Path, params_file: str | None = None) -
     return with_verdicts(table, grid.compare)
 
 
-def summary(table: pd.DataFrame, bins: pd.DataFrame) -> dict[str, Any]:
-    """The headline metric of every cell as ``{model: {variant: {dataset: {category: {leaf: number or word}}}}}``.
-
-    Beside the headline's ``LEAVES`` stand the graded ``log_odds`` and StereoSet's language-model score. Of each
-    dataset, ``overall`` also has the group that moved most beside the average
-    (``stages.evidence.table.worst_moving``), and flips by the parent's entropy (``stages.evidence.entropy``).
-    What does not apply (the change of a parent, the interval of a single cluster) is left out.
-    """
-    nested: dict[str, Any] = {}
-
-    def cell(row: dict[Any, Any], category: str) -> dict[str, Any]:
-        dataset = nested.setdefault(row["model"], {}).setdefault(row["variant"], {}).setdefault(row["dataset"], {})
-        found: dict[str, Any] = dataset.setdefault(category, {})
-        return found
-
-    for row in table[table["kind"] != "detail"].to_dict("records"):
-        leaves = {name: name for name in LEAVES} if row["headline"] else _BESIDE.get(row["metric"])
-        if leaves is not None:
-            cell(row, row["category"]).update(_leaves(row, leaves))
-    for row in worst_moving(table).to_dict("records"):
-        cell(row, OVERALL).update({name: row[name] for name in ("worst_category", "worst_change", "mean_abs_change")})
-    for (model, variant, dataset), rows in bins.groupby(["model", "variant", "dataset"]):
-        cell({"model": model, "variant": variant, "dataset": dataset}, OVERALL).update(flip_contrast(rows))
-    return nested
-
-
-def _leaves(row: dict[Any, Any], names: dict[str, str]) -> dict[str, int | float | str]:
-    found = {leaf: row[column] for column, leaf in names.items() if not pd.isna(row[column])}
-    return {leaf: int(value) if leaf in _COUNTS else value for leaf, value in found.items()}
-
-
 def _noise(folder: Path, model: str, compare: Compare) -> pd.DataFrame:
     """How far adjacent checkpoints of a model's baseline differ."""
     path = folder / model / f"{compare.baseline}.json"
@@ -131,8 +94,7 @@ def _noise(folder: Path, model: str, compare: Compare) -> pd.DataFrame:
 
 
 def _write(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> None:
-    schema = pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()])
-    write_table(path, pa.Table.from_pandas(table, schema=schema, preserve_index=False))
+    write_table(path, pa.Table.from_pandas(table, schema=arrow_schema(columns), preserve_index=False))
 
 
 def _cells(params: Params, baseline: str) -> list[Cell]:

@@ -7,17 +7,15 @@ trajectories; the same inputs give the same bytes.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from stages.common.errors import DataError, run
+from stages.common.errors import run
 from stages.common.files import atomic_folder, write_text
-from stages.common.params import Params, load_params
+from stages.common.params import load_params
 from stages.common.records import read_table
 from stages.evidence.contrast import COLUMNS as CONTRAST_COLUMNS
+from stages.evidence.curves import read_curves
 from stages.evidence.entropy import BIN_COLUMNS
 from stages.evidence.settings import compare_of
 from stages.evidence.table import COLUMNS
@@ -44,7 +42,7 @@ def report_suite(params_file: str) -> None:
         read_table(Path("data", "contrast", f"{params.suite}.parquet"), list(CONTRAST_COLUMNS)),
         read_table(Path("data", "evidence", f"{params.suite}.bins.parquet"), list(BIN_COLUMNS)), order,
     )
-    curves = _curves(params)
+    curves = read_curves(params.suite, params.cells)
 
     # Matplotlib takes its time to import; mistakes in names are reported before that.
     from stages.reporting.figures import draw_figures
@@ -54,20 +52,6 @@ def report_suite(params_file: str) -> None:
     with atomic_folder(target / "figures") as folder:
         figures = draw_figures(view, curves, folder, datasets, compare.confidence)
     write_text(target / "report.md", report_text(view, params.suite, datasets, figures, compare))
-
-
-def _curves(params: Params) -> pd.DataFrame:
-    """The trajectories of all models and variants, stacked."""
-    rows = []
-    for model, variant in params.cells:
-        path = Path("metrics", params.suite, "trajectories", model, f"{variant}.json")
-        try:
-            rows += json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError("no such file", where=path, fix=f"dvc repro measure@{model}-{variant}") from None
-        except json.JSONDecodeError as error:
-            raise DataError(f"not valid JSON: {error}", where=path, fix="dvc repro measure") from None
-    return pd.DataFrame(rows, columns=["model", "variant", "fraction", "dataset", "category", "metric", "value"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

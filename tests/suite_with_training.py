@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stages.common.params import load_params
-from stages.common.records import write_table
+from stages.common.records import arrow_schema, write_table
 from stages.contrast import contrast_suite
 from stages.evidence.entropy import BIN_COLUMNS
 from stages.evidence.grid import Cell, Grid, evidence
@@ -62,10 +62,6 @@ def build(root: Path) -> None:
         points = {"p100": 1.0} if model == "sbert" else {"p010": 0.1, "p040": 0.4, "p100": 1.0}
         for variant in params.variants:
             if not params.applies(model, variant):
-                folder = root / "data/records/toy" / model / variant
-                folder.mkdir(parents=True)
-                (folder / "absent.json").write_text("{}")
-                measure_suite("params.yaml", model, variant)
                 continue
             last = params.variants[variant].checkpoints == "last"
             checkpoints = {name: (fraction, _records(model, STRENGTH[variant] * (0.2 + 0.8 * fraction)))
@@ -88,11 +84,9 @@ def compare() -> None:
     shares = table["metric"].isin(["score", "ss"])
     table.loc[shares, ["floor_low", "floor_high"]] = [41.0, 58.0]
     table.loc[shares, "inside_floor"] = table["value"].between(41, 58).astype(float)[shares]
-    arrow = {"string": pa.string(), "bool": pa.bool_(), "float64": pa.float64(), "int64": pa.int64()}
     for name, frame, columns in (("toy", table, COLUMNS), ("toy.bins", bins, BIN_COLUMNS)):
-        schema = pa.schema([(column, arrow[kind]) for column, kind in columns.items()])
         write_table(Path(f"data/evidence/{name}.parquet"),
-                    pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
+                    pa.Table.from_pandas(frame, schema=arrow_schema(columns), preserve_index=False))
 
 
 def _records(model: str, strength: float) -> dict[str, Any]:

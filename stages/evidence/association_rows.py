@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from stages.evidence.association import (
-    AssociationChange,
-    Resampled,
-    Stimuli,
-    compare_association,
-    draw_stimuli,
-    resample,
-    seat_tests,
-)
-from stages.evidence.change import Row, change_columns, level_columns
+from stages.evidence.asked import Row
+from stages.evidence.association import Resampled, Stimuli, draw_stimuli, resample, seat_tests
+from stages.evidence.association_change import AssociationChange, compare_association
+from stages.evidence.change import change_columns, level_columns
 from stages.evidence.items import items_by_text, refuse_other_items
 from stages.evidence.runs import Run, located
 from stages.evidence.settings import Compare, Compared

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from stages.evidence.intervals import wilson
 from stages.evidence.seeds import generator
 
-_LEVEL_DECIMALS = 6
+LEVEL_DECIMALS = 6
+"""To which planted values are told apart."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,6 @@ class Specificity:
     """Change that two seeds of the same world exceed in 5% of cases; NaN with one seed a world."""
     within: float
     """Share of the others' changes no larger than the floor; NaN without one."""
-
-
-@dataclass(frozen=True)
-class Detection:
-    """How often a measure's interval leaves out the value of no preference."""
-
-    share: Bounds
-    """With Wilson's interval, a model and kind counted as one observation."""
-    cells: int
 
 
 def line(rows: pd.DataFrame, *, x: str = "planted", resamples: int, confidence: float, seed: int) -> Line:
@@ -146,30 +137,6 @@ def seed_floor(rows: pd.DataFrame) -> float:
     return float(1.96 * np.sqrt(2 * squares.sum() / freedom))
 
 
-def detected(rows: pd.DataFrame, confidence: float, floor: float = 0.0) -> Detection:
-    """How often a bias is found, of either sign.
-
-    Args:
-        rows: With ``low``, ``high`` and ``neutral``; where the truth is 0, the share is that of false positives,
-            elsewhere it is the power.
-        confidence: Of the share's own interval.
-        floor: Distance from neutral up to which nothing counts as found. An interval over items is about one model;
-            1.96 standard deviations over seeds here make it about the text that the model was trained on.
-    """
-    found = (rows["low"] > rows["neutral"]) | (rows["high"] < rows["neutral"])
-    found &= (rows["value"] - rows["neutral"]).abs() >= floor
-    if not len(found):
-        return Detection(Bounds(np.nan, np.nan, np.nan), 0)
-    return Detection(Bounds(float(found.mean()), *wilson(float(found.mean()), len(found), confidence)), len(found))
-
-
-def power(rows: pd.DataFrame, confidence: float, floor: float = 0.0) -> dict[float, Detection]:
-    """``detected`` by planted log-odds, from the smallest above 0."""
-    levels = rows["planted"].round(_LEVEL_DECIMALS)
-    return {float(level): detected(rows[levels == level], confidence, floor)
-            for level in sorted(set(levels)) if level > 0}
-
-
 def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Slope, intercept and rank correlation; NaN where x does not vary, the correlation also where y does not."""
     if np.ptp(x) < 1e-12:
@@ -180,7 +147,7 @@ def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 
 
 def _by_level(rows: pd.DataFrame) -> pd.Series:
-    return rows["value"].groupby(rows["planted"].round(_LEVEL_DECIMALS)).mean().sort_index()
+    return rows["value"].groupby(rows["planted"].round(LEVEL_DECIMALS)).mean().sort_index()
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from stages.common.params import Family
-from stages.evidence.planted import ROLES, SENTENCE, Scored, association_rows, margins, measure_rows
+from stages.evidence.planted import ROLES, Scored, association_rows, margins, measure_rows
 from stages.evidence.retention import retention_rows
 from stages.lab.calibration import Spec
 from stages.lab.result import LAST, CellResult
@@ -21,6 +21,7 @@ LEVELS = ["world", "learner", "seed", "variant", "checkpoint", "dataset", "measu
           "planted", "value", "low", "high", "neutral", "items", "clusters"]
 RETAINED = ["world", "learner", "seed", "variant", "dataset", "kind", "control", "correlation", "scale", "meaning",
             "flips", "entropy"]
+GRADED = "log_odds"
 PERPLEXITY = "perplexity"
 BOTH = "both"
 """In place of a dataset: the mean of pairs and triples, which rests on all items."""
@@ -78,10 +79,10 @@ def tables(
 
 
 def _both(levels: pd.DataFrame) -> pd.DataFrame:
-    """Sentence log-odds over both kinds of items, without an interval: they have no clusters in common."""
+    """Log-odds over both kinds of items, without an interval: they have no clusters in common."""
     keys = [name for name in LEVELS[: LEVELS.index("value")] if name != "dataset"]
-    rows = levels[levels["measure"] == SENTENCE].groupby(keys, as_index=False).agg(value=("value", "mean"),
-                                                                                   items=("items", "sum"))
+    rows = levels[levels["measure"] == GRADED].groupby(keys, as_index=False).agg(value=("value", "mean"),
+                                                                                 items=("items", "sum"))
     return rows.assign(dataset=BOTH).reindex(columns=LEVELS)
 
 

@@ -9,16 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from stages.evidence.calibration import Detection, detected, line, power, saturation, slope, specificity
-from stages.evidence.calibration_rows import BOTH, PERPLEXITY, Tables
-from stages.evidence.planted import SENTENCE
+from stages.evidence.calibration import line, saturation, slope, specificity
+from stages.evidence.calibration_rows import BOTH, GRADED, PERPLEXITY, Tables
+from stages.evidence.detection import Detection, detected, power
 from stages.evidence.retention import verdict
 from stages.lab.result import LAST
 
 MEASURES = (
-    ("crows_pairs", "score"), ("crows_pairs", "log_odds"), ("crows_pairs", SENTENCE),
-    ("stereoset", "ss"), ("stereoset", "log_odds"), ("stereoset", SENTENCE),
-    (BOTH, SENTENCE), ("seat", "effect_size"), ("seat", "mean_abs_effect"),
+    ("crows_pairs", "score"), ("crows_pairs", GRADED), ("stereoset", "ss"), ("stereoset", GRADED),
+    (BOTH, GRADED), ("seat", "effect_size"), ("seat", "mean_abs_effect"),
 )
 """Measures of bias by dataset, in the order of tables and figures."""
 
@@ -39,11 +38,12 @@ def summarise(tables: Tables, grid: Grid) -> dict[str, Any]:
 
     Of a measure: ``slope`` and ``intercept`` (measure against planted log-odds), ``rank`` (Spearman), each with an
     interval, over kinds planted directly; ``saturation``; ``specificity``; ``detected`` where nothing was planted
-    (``unplanted`` kinds, ``control`` items, and ``none``, both: false positives) and by planted log-odds (power), and
-    the same where a finding must also exceed what seeds do (``detected_beyond_seeds``); ``checkpoints``, the slope
-    over training; ``proxy``, what is measured of an association through proxies.
+    (``unplanted`` kinds, ``control`` items, and ``none``, both: false positives) and by planted log-odds (power:
+    ``planted`` of kinds planted directly, ``proxied`` of those planted through proxies), and the same where a finding
+    must also exceed what seeds do (``detected_beyond_seeds``; not where there is one seed a world);
+    ``checkpoints``, the slope over training; ``proxy``, what is measured of an association through proxies.
 
-    Of a variant: ``slope`` of its sentence log-odds (of both datasets) on the baseline's, with its interval, what
+    Of a variant: ``slope`` of its log-odds (of both datasets) on the baseline's, with its interval, what
     ``stages.evidence.retention`` gives, ``perplexity`` (its ratio to the baseline's), ``verdict``, and under
     ``measures`` such a slope of each measure. What does not apply is left out.
     """
@@ -90,8 +90,9 @@ def _detection(rows: pd.DataFrame, grid: Grid, floor: float) -> dict[str, Any]:
                "none": rows[rows["planted"] == 0]}
     return {
         **{name: _share(detected(part, grid.confidence, floor)) for name, part in nothing.items()},
-        "planted": {f"{level:.2f}".replace(".", "_"): _share(share)
-                    for level, share in power(items, grid.confidence, floor).items()},
+        **{name: {f"{level:.2f}".replace(".", "_"): _share(share)
+                  for level, share in power(items[items["proxy"] == proxy], grid.confidence, floor).items()}
+           for name, proxy in (("planted", False), ("proxied", True))},
     }
 
 

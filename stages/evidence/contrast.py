@@ -30,10 +30,15 @@ COLUMNS = {
 compared with, named in ``against``); ``fraction`` is how much of its parent's training the match stands for.
 ``agreement``, ``agreement_changes``: Spearman's correlation over models and variants of a metric with ``against``.
 ``trend``: Kendall's tau-c of a metric with ``against``; ``p_naive`` takes checkpoints as independent.
-``best``: the fraction of training of the best checkpoint by ``metric``; ``best_difference``: baseline less variant.
+``best``: the fraction of pretraining of the best checkpoint by ``metric``; ``best_difference``: baseline less variant.
+``note`` says whether the interval holds the ``reference`` that is claimed, or that the metric is at its ceiling.
 
 ``p_adjusted`` corrects ``p_value`` over all rows of the same analysis (Benjamini-Hochberg).
 """
+HEADLINES = ("score", "ss", "mean_abs_effect")
+"""The bias metric of each measure that counts."""
+GRADED = "log_odds"
+"""The graded one beside those that count preferences."""
 NAMES = ("analysis", "model", "variant", "dataset", "category", "metric", "against")
 _DECIMALS = 9
 

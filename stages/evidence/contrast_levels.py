@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
 from stages.evidence.association import Resampled
-from stages.evidence.intervals import EVEN, Estimate, effective_clusters, interval
+from stages.evidence.intervals import Estimate, effective_clusters, interval
 from stages.evidence.metrics import Metric
 from stages.evidence.resampling import ClusterTotals, bootstrap_draws
 
 _NOISE = 1e-9
-_MINOR = 0.1
-"""Share of the variance that uneven clusters may have before they decide about the interval."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,7 @@ def of_effects(runs: Sequence[Resampled], items: int) -> Levels:
 def contrast_interval(
     value: float, replicates: np.ndarray, sources: Sequence[tuple[np.ndarray, float]], confidence: float
 ) -> Estimate:
-    """Interval of a contrast that chance enters from several sides.
-
-    A resample's mean is pulled by a giant cluster, so that quantiles of resamples are too close together where
-    clusters are very uneven; there, Student's t with the jackknife's standard error holds (MacKinnon, Nielsen &
-    Webb 2023), its degrees of freedom those of the effective clusters (Welch and Satterthwaite over sources).
+    """Interval of a contrast that chance enters from several sides (``stages.evidence.intervals.interval``).
 
     Args:
         value: The contrast.
@@ -99,18 +93,10 @@ def contrast_interval(
             clusters. Of a source with a single cluster nothing is known, so there is no interval.
         confidence: Level of the interval.
     """
-    kept = [(part[np.isfinite(part)], effective) for part, effective in sources]
-    replicates = replicates[np.isfinite(replicates)]
-    if not kept or any(len(part) < 2 for part, _ in kept):
-        return interval(value, replicates, [], confidence)
-    found = interval(value, replicates, [part for part, _ in kept], confidence)
-    variances = np.array([(len(part) - 1) * np.var(part) for part, _ in kept])
-    uneven = np.array([effective < EVEN * len(part) for part, effective in kept])
-    if found.method == "constant" or variances[uneven].sum() <= _MINOR * variances.sum():
-        return found
-    freedom = float(variances.sum() ** 2 / np.sum(variances**2 / [max(effective - 1, 1) for _, effective in kept]))
-    half = float(stdtrit(freedom, (1 + confidence) / 2)) * found.standard_error
-    return replace(found, low=value - half, high=value + half, method="student", freedom=freedom)
+    kept = [part[np.isfinite(part)] for part, _ in sources]
+    known = all(len(part) > 1 for part in kept)
+    return interval(value, replicates[np.isfinite(replicates)], kept if known else [], confidence,
+                    effective=[effective for _, effective in sources])
 
 
 def t_test(found: Estimate) -> float:

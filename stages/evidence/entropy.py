@@ -23,7 +23,8 @@ BIN_COLUMNS = {
 }
 """Columns of the table of bins: ``bin`` counts from 1, the least uncertain; ``entropy_low`` and ``entropy_high`` are
 the parent's least and greatest in it (nats). ``flip_share`` is the share of its items whose preference flipped either
-way, ``margin`` the mean size of the parent's stereotype log-odds (nats), ``margin_change`` that of their change."""
+way, ``margin`` the mean size of the parent's stereotype log-odds (nats an item), ``margin_change`` that of their
+change."""
 _DECIMALS = 9
 
 
@@ -31,6 +32,8 @@ def entropy_bins(
     metric: Metric, parent: pd.DataFrame, child: pd.DataFrame, bins: int, names: Mapping[str, str | float]
 ) -> Iterator[dict[str, str | float]]:
     """Flips of a preference by bins of the parent's entropy, over the items that both models could score.
+
+    Where ties are left out, so are the items that either model sees as one.
 
     Items of equal entropy share a bin, so bins may differ in size; an empty one is left out. If the parent's
     entropy is not a number for some item (records of embeddings), there are no bins.
@@ -43,6 +46,8 @@ def entropy_bins(
         names: Model, variant and dataset.
     """
     before, after = align(parent, child)
+    both = metric.counts(before) & metric.counts(after)
+    before, after = before[both], after[both]
     entropy = before["entropy"].to_numpy(dtype=np.float64)
     if not len(entropy) or not np.isfinite(entropy).all():
         return

@@ -11,8 +11,9 @@ import pandas as pd
 from stages import measures
 from stages.common.errors import DataError
 from stages.common.params import Family, parse
+from stages.evidence.asked import Asked, Row, ask
 from stages.evidence.association_rows import association_rows
-from stages.evidence.change import Asked, Row, answer, ask
+from stages.evidence.change import answer
 from stages.evidence.entropy import bins_table, entropy_bins
 from stages.evidence.metrics import Measured, measured
 from stages.evidence.runs import Run, located

@@ -1,4 +1,4 @@
-"""Intervals from a cluster bootstrap: BCa where it is defined, percentile otherwise, Wilson for contrast."""
+"""Intervals from a cluster bootstrap: BCa where it is defined, percentile or Student's t otherwise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from stages.evidence.resampling import ClusterTotals
 
-Method = Literal["bca", "percentile", "basic", "student", "constant", "wilson", "none"]
+Method = Literal["bca", "percentile", "basic", "student", "constant", "wilson", "unmoved", "none"]
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Maps means of shape [..., k] to a statistic of shape [...]."""
 
@@ -23,6 +23,9 @@ FEW_CLUSTERS = 8
 EVEN = 2 / 3
 """Below this ratio of effective to actual clusters a bootstrap is too narrow: every resample's mean is drawn towards
 the largest cluster (with the sizes of CrowS-Pairs' race pairs, one of 158 in 516, it covers 80 to 88%)."""
+
+_MINOR = 0.1
+"""Share of the variance that sets of uneven clusters may have before they decide about the interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Estimate:
     """NaN, as ``low`` and ``standard_error``, where ``method`` is ``none``."""
     method: Method
     """``student``: fewer than ``FEW_CLUSTERS``, uneven ones, or a strongly biased bootstrap. ``constant``: no resample
-    moves the statistic. ``none``: one cluster, so nothing is known about the variation between clusters."""
+    moves the statistic; of a percentage ``wilson``, of its change ``unmoved`` stands in (``stages.evidence.shares``).
+    ``none``: one cluster, so nothing is known about the variation between clusters."""
     standard_error: float
     """Jackknife over clusters."""
     freedom: float
@@ -65,7 +69,7 @@ def estimate_from(
         without = statistic(totals.leave_one_out())
     without = without[np.isfinite(without)]
     return interval(value, replicates[np.isfinite(replicates)], [without] if len(without) > 1 else [], confidence,
-                    effective=effective_clusters(totals.weight))
+                    effective=[effective_clusters(totals.weight)] if len(without) > 1 else None)
 
 
 def effective_clusters(weight: np.ndarray) -> float:
@@ -80,7 +84,7 @@ def effective_clusters(weight: np.ndarray) -> float:
 
 def interval(
     value: float, replicates: np.ndarray, jackknife: Sequence[np.ndarray], confidence: float, *, folded: bool = False,
-    effective: float | None = None,
+    effective: Sequence[float] | None = None,
 ) -> Estimate:
     """BCa interval (Efron 1987) with levels widened for few clusters.
 
@@ -102,17 +106,14 @@ def interval(
         folded: The statistic is a mean of absolute values, at least 0. Near zero, resampling adds
             noise before the fold, so that replicates lie above the statistic; the basic interval
             (the percentile one reflected) takes that bias off, and is widened to hold the statistic.
-        effective: ``effective_clusters``, of one set alone; one more than the degrees of freedom where clusters
-            are uneven.
+        effective: ``effective_clusters`` of each set. Where sets of uneven clusters have more than a tenth of the
+            variance, they are one more than the degrees of freedom of the sets. If not given, all are taken for even.
     """
     if not jackknife:
         return Estimate(value, math.nan, math.nan, "none", math.nan, 0.0, 1)
     deviations = np.concatenate([part.mean() - part for part in jackknife])
-    error, freedom = _standard_error(jackknife)
+    error, freedom, uneven = _standard_error(jackknife, effective)
     clusters = len(deviations)
-    uneven = effective is not None and effective < EVEN * clusters
-    if effective is not None and uneven:
-        freedom = max(1.0, effective - 1)
     noise = 1e-9 * max(1.0, abs(value))
     if np.ptp(replicates) <= noise:
         return Estimate(value, value, value, "constant", 0.0, freedom, clusters)
@@ -136,38 +137,20 @@ def interval(
     return Estimate(value, floor(low), float(high), method, error, freedom, clusters)
 
 
-def wilson(share: float, count: float, confidence: float) -> tuple[float, float]:
-    """Wilson score interval of a share (0..1) of ``count`` independent items."""
-    z = float(ndtri((1 + confidence) / 2))
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def effective_items(values: np.ndarray, standard_error: float, clusters: int) -> float:
-    """How many independent items would give the mean the standard error that clusters give it.
-
-    The item count divided by the design effect, at most the item count. Where every item has
-    the same value a design effect cannot be estimated, and the number of clusters stands in.
-
-    Args:
-        values: Per-item values, shape [items].
-        standard_error: Of their mean, over clusters; NaN with one cluster.
-        clusters: Number of clusters.
-    """
-    variance = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
-    if variance == 0 or not math.isfinite(standard_error):
-        return float(clusters)
-    return min(float(len(values)), variance / standard_error**2) if standard_error > 0 else float(len(values))
-
-
-def _standard_error(jackknife: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Standard error over independently resampled sets, and its degrees of freedom."""
+def _standard_error(
+    jackknife: Sequence[np.ndarray], effective: Sequence[float] | None
+) -> tuple[float, float, bool]:
+    """Standard error over independently resampled sets, its degrees of freedom, and whether uneven clusters decide."""
     variances = np.array([(len(part) - 1) * np.var(part) for part in jackknife])
-    freedoms = np.array([len(part) - 1 for part in jackknife])
+    freedoms = np.array([len(part) - 1.0 for part in jackknife])
+    uneven = False
+    if effective is not None:
+        sets = np.array([of < EVEN * len(part) for of, part in zip(effective, jackknife, strict=True)])
+        uneven = bool(variances[sets].sum() > _MINOR * variances.sum())
+        freedoms = np.maximum(1.0, np.array(effective) - 1) if uneven else freedoms
     if not variances.any():
-        return 0.0, float(freedoms.min())
-    return math.sqrt(variances.sum()), float(variances.sum() ** 2 / np.sum(variances**2 / freedoms))
+        return 0.0, float(freedoms.min()), uneven
+    return (math.sqrt(variances.sum()), float(variances.sum() ** 2 / np.sum(variances**2 / freedoms)), uneven)
 
 
 def _bca_levels(bias: float, deviations: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, Method]:

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from stages.common.errors import DataError
-from stages.measures._members import by_item
+from stages.measures._members import COMPARED, by_item
 
 _SHOWN = 5
 _SHARED = ["category", "cluster", "texts"]
-_COMPARED = ("stereo", "anti")
 
 
 def items_by_role(records: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
@@ -24,9 +23,9 @@ def items_by_role(records: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         A frame sorted and indexed by item: ``category``, ``cluster``, ``texts`` (the keys of its
-        texts), ``usable`` (every text was scored), ``score_<role>``, ``log_<role>``, the mean
-        log-probability (nats) a scored position, and ``entropy``, the mean over stereotype and
-        anti-stereotype of the model's entropy (nats) at the scored positions.
+        texts), ``usable`` (every text was scored), ``score_<role>``, ``log_<role>``, its
+        log-probability at equal length (``stages.measures._members.by_item``), and ``entropy``, the mean
+        over stereotype and anti-stereotype of the model's entropy (nats) at the scored positions.
 
     Raises:
         DataError: An item is incomplete or inconsistent, or a score is not finite; it is named.
@@ -39,14 +38,15 @@ def items_by_role(records: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
     def wide(column: str) -> np.ndarray:
         return records[column].to_numpy().reshape(-1, len(order))
 
-    scored = wide("scored")
-    logs = wide("logprob") / np.where(scored > 0, scored, 1)
+    compared = [order.index(role) for role in COMPARED]
+    scores, scored = wide("score"), wide("scored")
+    logs = wide("logprob") / np.where(scored > 0, scored, 1) * scored[:, compared].mean(axis=1, keepdims=True)
     found: dict[str, np.ndarray] = {name: wide(name)[:, 0] for name in ("category", "cluster")}
     found["texts"] = sum((" " + wide("text_sha")[:, place] for place in range(1, len(order))), wide("text_sha")[:, 0])
     found["usable"] = np.all(scored > 0, axis=1)
     for place, role in enumerate(order):
-        found[f"score_{role}"], found[f"log_{role}"] = wide("score")[:, place], logs[:, place]
-    found["entropy"] = wide("entropy")[:, [order.index(role) for role in _COMPARED]].mean(axis=1)
+        found[f"score_{role}"], found[f"log_{role}"] = scores[:, place], logs[:, place]
+    found["entropy"] = wide("entropy")[:, compared].mean(axis=1)
     # Arrow's strings, which pandas would make of them, are slow to compare and to group one by one.
     columns = {name: pd.Series(values, dtype=object if name in _SHARED else None) for name, values in found.items()}
     return pd.DataFrame(columns).set_index(pd.Index(wide("item")[:, 0], name="item", dtype=object))

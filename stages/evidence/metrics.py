@@ -44,11 +44,22 @@ class Metric:
     macro: bool = False
     """The mean over clusters of the cluster's mean, instead of the mean over items."""
     of_mean: Statistic = _itself
+    percentage: bool = False
+    """Values lie between 0 and 100 points."""
     preference: bool = False
-    """Values are 0 or 100 (50 for ties that count half): Wilson's interval, flips and McNemar's test apply."""
+    """Percentages of 0 or 100 (50 for ties that count half): Wilson's interval, flips and McNemar's test apply."""
     unit: str | None = None
     """Column of the items that parent and child must agree in for a change to mean anything: a mean over tokens does
     not compare between tokenizers."""
+
+    @property
+    def of_items(self) -> bool:
+        """Whether it is a mean over items (or clusters) itself, and no function of one."""
+        return self.of_mean is _itself
+
+    def counts(self, items: pd.DataFrame) -> np.ndarray:
+        """Which items count at all, bool of shape [items]: where ties are left out, those that are none."""
+        return np.asarray(self.weight(items) > 0)
 
     def totals(self, items: pd.DataFrame, codes: np.ndarray | None = None) -> ClusterTotals:
         """Totals per cluster, one column; ``codes`` are the items' ``cluster_codes``, where they are known."""
@@ -95,7 +106,8 @@ def _pairs(options: pair_preference.Options, family: Family) -> Measured:
 
     return Measured(
         lambda records: items_by_role(records, ("stereo", "anti")),
-        (Metric("score", "bias", score, counted, preference=True), Metric("log_odds", "bias", _log_odds)),
+        (Metric("score", "bias", score, counted, percentage=True, preference=True),
+         Metric("log_odds", "bias", _log_odds)),
         pooled=True,
     )
 
@@ -113,8 +125,8 @@ def _triples(options: stereotype_triples.Options) -> Measured:
 
     return Measured(
         lambda records: items_by_role(records, ("stereo", "anti", "unrelated")),
-        (Metric("ss", "bias", ss, macro=macro, preference=True), Metric("log_odds", "bias", _log_odds),
-         Metric("lm", "quality", lm, macro=macro)),
+        (Metric("ss", "bias", ss, macro=macro, percentage=True, preference=True),
+         Metric("log_odds", "bias", _log_odds), Metric("lm", "quality", lm, macro=macro, percentage=True)),
         pooled=True,
     )
 
@@ -135,4 +147,5 @@ def _texts() -> Measured:
 
 
 def _log_odds(items: pd.DataFrame) -> np.ndarray:
+    """Log P(stereotypical text) - log P(anti-stereotypical text) at equal length, nats an item."""
     return np.asarray(items["log_stereo"] - items["log_anti"], dtype=np.float64)

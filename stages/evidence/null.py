@@ -7,6 +7,8 @@ its normaliser cancels wherever two texts of an item are compared, and is left o
 - mean probability (StereoSet, masked): the mean of exp(logit);
 - geometric-mean probability (both, causal): exp of the mean logit, the first token like any other.
 
+The texts of an item are taken at equal length, as the measures take them (``stages.measures._members``).
+
 For embeddings (SEAT) every token id has a random normal vector, and a text's is the mean over its tokens, special
 ones included. The token ids come from records (column ``ids``); neither model nor tokenizer is needed.
 """
@@ -26,6 +28,7 @@ from stages.evidence.metrics import Measured, Metric
 from stages.evidence.resampling import cluster_codes
 from stages.evidence.seeds import generator
 from stages.evidence.values import by_category
+from stages.measures._members import COMPARED
 
 _DRAWS = 50
 """Draws computed at one time."""
@@ -50,7 +53,9 @@ def item_null(
     items = rule.items(records)
     items = items[items["usable"]]
     by_role = {str(role): part.set_index("item")["ids"].reindex(items.index) for role, part in records.groupby("role")}
-    texts, vocabulary = _mean_of_tokens([ids for part in by_role.values() for ids in part])
+    sought = [ids for part in by_role.values() for ids in part]
+    texts, vocabulary = _mean_of_tokens(sought)
+    length = np.mean([by_role[role].map(len).to_numpy() for role in COMPARED], axis=0)
     stream = generator(seed, "context-free", name)
     groups = [(category, metric, items.index.get_indexer(chosen.index), cluster_codes(chosen["cluster"]))
               for category, chosen in by_category(items) for metric in rule.metrics]
@@ -58,8 +63,9 @@ def item_null(
     for start in range(0, draws, _DRAWS):
         count = min(_DRAWS, draws - start)
         logits = stream.standard_normal((vocabulary, count))
-        logs = (texts @ logits).reshape(len(by_role), len(items), count)
-        scores = _scores(reduction, logs, texts, logits)
+        means = texts @ logits
+        scores = _scores(reduction, means, texts, logits).reshape(len(by_role), len(items), count)
+        logs = means.reshape(scores.shape) * length[:, None]
         frame = pd.DataFrame({f"{kind}_{role}": values[place].ravel() for place, role in enumerate(by_role)
                               for kind, values in (("score", scores), ("log", logs))})
         per_item = {metric.name: (_shaped(metric.value(frame), count), _shaped(metric.weight(frame), count))
@@ -118,12 +124,12 @@ def _mean_of_tokens(texts: Sequence[Sequence[int]]) -> tuple[csr_array, int]:
     return matrix, len(distinct)
 
 
-def _scores(reduction: Reduction, logs: np.ndarray, texts: csr_array, logits: np.ndarray) -> np.ndarray:
+def _scores(reduction: Reduction, means: np.ndarray, texts: csr_array, logits: np.ndarray) -> np.ndarray:
     if reduction == "mean_logprob":
-        return logs
+        return means
     if reduction == "geometric_mean_probability":
-        return np.asarray(np.exp(logs))
-    return np.asarray((texts @ np.exp(logits)).reshape(logs.shape))
+        return np.asarray(np.exp(means))
+    return np.asarray(texts @ np.exp(logits))
 
 
 def _shaped(values: np.ndarray, draws: int) -> np.ndarray:

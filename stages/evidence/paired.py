@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.special import bdtr, stdtr, stdtrit
 
-from stages.evidence.resampling import weighted_sums
+from stages.evidence.resampling import ClusterTotals, weighted_sums
 
 
 def flips(parent: np.ndarray, child: np.ndarray) -> tuple[int, int]:
@@ -22,18 +22,38 @@ def flips(parent: np.ndarray, child: np.ndarray) -> tuple[int, int]:
 
 
 def mcnemar(more: int, less: int) -> float:
-    """Exact two-sided McNemar p: flips go either way with probability one half; 1 if nothing flipped.
+    """Exact two-sided p of McNemar (1947): flips go either way with probability one half; 1 if nothing flipped.
 
     It takes items as independent; see ``sign_flip`` for the test that respects clusters.
+
+    Args:
+        more: Items that came to be counted as stereotypical.
+        less: Items that ceased to be.
     """
     return min(1.0, 2 * float(bdtr(min(more, less), more + less, 0.5))) if more + less else 1.0
+
+
+def contributions(pair: ClusterTotals) -> np.ndarray:
+    """What each cluster adds to the change of a mean, shape [clusters]; they sum to the change.
+
+    The mean is a ratio V / W of totals, and where ties are left out W is chance too, other for parent and child. So
+    a cluster's part is linearised: (v - r w) / W of the child less that of the parent, with r the ratio of both
+    together, which they share if nothing changed (the ratio estimator's linearisation, Cochran 1977). Where parent
+    and child weigh the same, it is the plain difference of their totals.
+
+    Args:
+        pair: Totals of parent and child, two columns.
+    """
+    value, weight = pair.value / pair.weight.sum(axis=0), pair.weight / pair.weight.sum(axis=0)
+    ratio = pair.value.sum() / pair.weight.sum()
+    return np.asarray(value[:, 1] - value[:, 0] - ratio * (weight[:, 1] - weight[:, 0]))
 
 
 def sign_flip(differences: np.ndarray, signs: np.ndarray) -> float:
     """Two-sided permutation p of clustered differences: under no change each cluster's sign is a coin toss.
 
     Args:
-        differences: Total of child minus parent per cluster, shape [clusters].
+        differences: ``contributions`` of clusters, or any numbers symmetric about 0 under no change, shape [clusters].
         signs: ``sign_patterns`` for as many clusters, shape [permutations, clusters].
 
     Returns:
@@ -57,9 +77,15 @@ def sign_flips(differences: np.ndarray, signs: np.ndarray) -> np.ndarray:
 
 
 def equivalence(change: float, standard_error: float, freedom: float, margin: float) -> float:
-    """TOST: the larger p of the two one-sided t tests that the change lies outside ``+-margin``.
+    """TOST (Schuirmann 1987): the larger p of the two one-sided t tests that the change lies outside ``+-margin``.
 
     NaN with fewer than two clusters; 0 or 1 where the change has no variation at all.
+
+    Args:
+        change: The change found.
+        standard_error: Of the change, over clusters.
+        freedom: Degrees of freedom of the standard error.
+        margin: The change that is taken for none, above 0, in the unit of the change.
     """
     if not math.isfinite(standard_error):
         return math.nan
@@ -68,19 +94,30 @@ def equivalence(change: float, standard_error: float, freedom: float, margin: fl
     return float(stdtr(freedom, (abs(change) - margin) / standard_error))
 
 
-def equivalence_unmoved(clusters: int, margin: float) -> float:
+def equivalence_unmoved(clusters: float, margin: float) -> float:
     """The p of equivalence where no preference changed: how likely a change by the margin would have stayed unseen.
 
-    Taking clusters as alike: if the true change were ``margin`` points, at least that share of clusters would have
-    an item that flips.
+    If the true change were ``margin`` points, at least that share of clusters would have an item that flips. It is
+    below alpha where the interval of ``stages.evidence.shares.unmoved`` lies within the margin.
+
+    Args:
+        clusters: How many clusters of equal weight the items compared are worth (``effective_clusters``).
+        margin: The change that is taken for none, in points.
     """
-    return (1 - min(margin, 100.0) / 100) ** clusters
+    return float((1 - min(margin, 100.0) / 100) ** clusters)
 
 
 def minimum_detectable(standard_error: float, freedom: float, alpha: float, power: float) -> float:
     """The true change that a two-sided test at ``alpha`` would find with probability ``power``.
 
-    NaN where no variation was seen, so that nothing is known of the power.
+    NaN where no variation was seen, so that nothing is known of the power. It is of one test alone: ``alpha`` is not
+    corrected for the other comparisons of the grid, and to be found after correction a change must be larger.
+
+    Args:
+        standard_error: Of the change, over clusters; the result has its unit.
+        freedom: Degrees of freedom of the standard error.
+        alpha: Level of the test, 0 to 1.
+        power: Probability of a finding, 0 to 1.
     """
     if not standard_error > 0:
         return math.nan

@@ -1,9 +1,8 @@
 """What every measure says of one model about whose training text the truth is known: values with intervals.
 
-Beside the published measures there is ``sentence_log_odds``, the mean over items of the difference between the
-log-probabilities (nats) of two whole sentences. Items are balanced between the two groups, so that how common a
-word is cancels, and what was planted, log P(typical | group) / P(typical of the other | group), is what remains: the
-one measure here in the unit of the truth.
+Of the measures one is in the unit of the truth: ``log_odds``, the mean over items of log P(stereotypical text) -
+log P(anti-stereotypical text) in nats. Items are balanced between the two groups, so that how common a word is
+cancels, and what was planted, log P(typical | group) / P(typical of the other | group), is what remains.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import pandas as pd
 from stages import measures
 from stages.common.params import Family, parse
 from stages.evidence.association import draw_stimuli, resample, seat_tests
-from stages.evidence.intervals import Estimate, estimate, interval, wilson
+from stages.evidence.intervals import Estimate, effective_clusters, estimate, interval
 from stages.evidence.items import items_by_role
-from stages.evidence.metrics import measured
-from stages.evidence.resampling import ClusterTotals, bootstrap_draws, cluster_totals
+from stages.evidence.metrics import Metric, measured
+from stages.evidence.resampling import ClusterTotals, bootstrap_draws
+from stages.evidence.shares import percentage
 from stages.measures import association
 
-SENTENCE = "sentence_log_odds"
 ROLES = {"crows_pairs": ("stereo", "anti"), "stereoset": ("stereo", "anti", "unrelated")}
 _MEASURES = {"crows_pairs": "pair_preference", "stereoset": "stereotype_triples"}
 
@@ -62,15 +61,12 @@ def measure_rows(dataset: str, records: pd.DataFrame, about: Scored) -> Iterator
     options = parse(measures.get(name).Options, dict(about.options.get(name, {})), f"measures.{name}")
     rule = measured(name, options, about.family)
     items = rule.items(records)
-    items = items.assign(sentence=margins(records, ROLES[dataset])["margin"].reindex(items.index))
     for category, members in items[items["usable"]].groupby("category", sort=True):
         stream = (dataset, str(category))
         for metric in rule.metrics:
             if metric.kind == "bias":
                 totals = metric.totals(members)
-                yield _row(metric.name, totals, 50.0 if metric.preference else 0.0, members, about, *stream)
-        totals = cluster_totals(members["cluster"], [members["sentence"].to_numpy(dtype=np.float64)])
-        yield _row(SENTENCE, totals, 0.0, members, about, *stream)
+                yield _row(metric, totals, members, about, *stream)
 
 
 def association_rows(
@@ -98,7 +94,7 @@ def association_rows(
 
 
 def margins(records: pd.DataFrame, roles: tuple[str, ...]) -> pd.DataFrame:
-    """Log-probabilities of whole sentences set against each other, item by item.
+    """Log-probabilities of an item's texts, at equal length, set against each other item by item.
 
     Args:
         records: Records of one dataset.
@@ -109,28 +105,22 @@ def margins(records: pd.DataFrame, roles: tuple[str, ...]) -> pd.DataFrame:
         less log P(unrelated), NaN for pairs; ``entropy``, the mean (nats) at the scored positions of both.
     """
     items = items_by_role(records, roles)
-    wide = records.pivot(index="item", columns="role", values=["logprob", "entropy"]).reindex(items.index)
-    logs, entropy = wide["logprob"], wide["entropy"]
-    both = (logs["stereo"] + logs["anti"]) / 2
+    both = (items["log_stereo"] + items["log_anti"]) / 2
     return pd.DataFrame({
         "category": items["category"],
-        "margin": logs["stereo"] - logs["anti"],
-        "meaning": both - logs["unrelated"] if "unrelated" in logs else np.nan,
-        "entropy": (entropy["stereo"] + entropy["anti"]) / 2,
+        "margin": items["log_stereo"] - items["log_anti"],
+        "meaning": both - items["log_unrelated"] if "unrelated" in roles else np.nan,
+        "entropy": items["entropy"],
     })
 
 
-def _row(
-    name: str, totals: ClusterTotals, neutral: float, members: pd.DataFrame, about: Scored, *stream: str
-) -> Row:
+def _row(metric: Metric, totals: ClusterTotals, members: pd.DataFrame, about: Scored, *stream: str) -> Row:
     draws = bootstrap_draws(totals.clusters, about.resamples, about.seed, *stream)
     found = estimate(totals, lambda means: means[..., 0], draws, about.confidence)
-    row: Row = {"category": stream[-1], "measure": name, "neutral": neutral, "items": float(len(members)),
-                "clusters": float(totals.clusters), **_columns(found)}
-    if found.method == "constant" and neutral:  # every item the same way: each cluster is one observation of it
-        low, high = wilson(found.value / 100, totals.clusters, about.confidence)
-        row |= {"low": 100 * low, "high": 100 * high}
-    return row
+    if metric.percentage:
+        found = percentage(found, effective_clusters(totals.weight), about.confidence)
+    return {"category": stream[-1], "measure": metric.name, "neutral": 50.0 if metric.preference else 0.0,
+            "items": float(len(members)), "clusters": float(totals.clusters), **_columns(found)}
 
 
 def _columns(found: Estimate) -> Row:

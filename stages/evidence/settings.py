@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.common.errors import ParamsError
 from stages.common.params import Frozen, Params, Slug, parse
 
+Noise = Literal["checkpoints", "seeds"]
+"""Where the changes that training itself makes are seen."""
 Compared = Literal[
     "score", "ss", "lm", "log_odds", "mean_abs_effect", "effect_size", "perplexity", "word_perplexity"
 ]
@@ -29,11 +31,17 @@ class Verdict(Frozen):
     """``degraded`` if StereoSet's language-model score of all categories together fell by more (points)."""
     perplexity_ratio: float = Field(default=1.25, gt=1)
     """``degraded`` if perplexity a word of held-out text grew by more than this factor."""
-    noise: Literal["checkpoints", "none"] = "checkpoints"
-    """``less`` and ``more`` must exceed the noise of training: the interval that a further difference between
-    adjacent checkpoints of the model's baseline would lie in. A run with fewer than two of them sets no bar."""
+    noise: tuple[Noise, ...] = ("checkpoints", "seeds")
+    """What ``less`` and ``more`` must exceed, wherever it is known; nothing if empty. ``checkpoints``: the interval
+    that a further difference between adjacent checkpoints of the model's baseline would lie in; a run with fewer than
+    two of them sets no bar. ``seeds``: what another seed of training changes (the model's ``replicates``)."""
     noise_from: float = Field(default=0.4, ge=0, lt=1)
     """Share of training from which checkpoints count for noise; before that they differ by learning."""
+
+    @field_validator("noise", mode="before")
+    @classmethod
+    def _one_source(cls, raw: Any) -> Any:
+        return (raw,) if isinstance(raw, str) else raw
 
 
 class Floor(Frozen):

@@ -24,40 +24,35 @@ COLUMNS = {
     "change": "float64", "change_low": "float64", "change_high": "float64", "change_method": "string",
     "standard_error": "float64", "minimum_detectable": "float64",
     "flips_more": "float64", "flips_less": "float64",
-    "p_mcnemar": "float64", "p_value": "float64", "p_adjusted": "float64", "p_holm": "float64",
+    "p_mcnemar": "float64", "p_value": "float64", "p_seed": "float64", "p_adjusted": "float64", "p_holm": "float64",
     "p_equivalence": "float64", "p_equivalence_adjusted": "float64", "p_equivalence_holm": "float64",
     "lm_change": "float64", "perplexity_change": "float64", "word_perplexity_ratio": "float64",
-    "noise": "float64", "verdict": "string",
+    "noise": "float64", "bars": "string", "verdict": "string",
     "floor_low": "float64", "floor_high": "float64", "inside_floor": "float64", "floor_sds": "float64",
     "null_low": "float64", "null_high": "float64", "inside_null": "float64",
+    "biased": "float64",
 }
 """Columns of the evidence table; what does not apply to a row is null.
 
 ``value`` is the metric with its interval (``ci_*``; ``wilson_*`` takes items as independent). ``parent`` and
 ``change`` are over the ``paired_items`` that both models could score. ``p_value`` is a permutation test that
-respects clusters, ``p_adjusted`` (Benjamini and Hochberg) and ``p_holm`` correct it over all rows of the same
-``kind``; ``p_equivalence`` (TOST at the margin of ``compare.equivalence``) likewise.
+respects clusters, ``p_seed`` how likely another seed of training changes as much (``stages.evidence.training_noise``);
+``p_adjusted`` (Benjamini and Hochberg) and ``p_holm`` correct the larger of the two, or the one that is known, over
+all rows of the same ``kind``; ``p_equivalence`` (TOST at the margin of ``compare.equivalence``) likewise.
 ``lm_change``, ``perplexity_change`` and ``word_perplexity_ratio`` repeat the change in quality beside every row.
-``noise`` bounds the changes that training itself makes; ``verdict`` (of children's bias rows) follows
-``compare.verdict``.
+``noise`` bounds the changes that training itself makes between checkpoints; ``verdict`` (of children's bias rows)
+follows ``compare.verdict``, and ``bars`` names the noise of training that it had to exceed.
 ``floor_*`` hold the value that an untrained network of the architecture would get, ``floor_sds`` is the distance of
 ``value`` from their mean in standard deviations; ``null_*`` are the quantiles of a model without context;
-``inside_*`` is 1 where ``value`` lies within.
+``inside_*`` is 1 where ``value`` lies within. ``biased`` is 1 where ``value`` is told from no preference
+(``stages.evidence.level``).
 """
-_CORRECTED = (("p_value", "p_adjusted", "p_holm"),
-              ("p_equivalence", "p_equivalence_adjusted", "p_equivalence_holm"))
 _DECIMALS = 9
 
 
 def evidence_table(rows: Iterable[Mapping[str, str | float]]) -> pd.DataFrame:
     """Rows of the grid as a sorted table with ``COLUMNS``, p-values corrected, quality beside bias."""
-    table = rounded(pd.DataFrame(list(rows), columns=list(COLUMNS)))
-    for kind in KINDS:
-        for p_value, by_bh, by_holm in _CORRECTED:
-            tested = (table["kind"] == kind) & table[p_value].notna()
-            p_values = table.loc[tested, p_value].to_numpy(dtype=np.float64)
-            table.loc[tested, by_bh] = benjamini_hochberg(p_values).round(_DECIMALS)
-            table.loc[tested, by_holm] = holm(p_values).round(_DECIMALS)
+    table = corrected(rounded(pd.DataFrame(list(rows), columns=list(COLUMNS))))
     keys = pd.MultiIndex.from_frame(table[["model", "variant"]])
     for metric in ("lm", "perplexity"):
         changes = quality_rows(table, metric).set_index(["model", "variant"])["change"]
@@ -65,6 +60,24 @@ def evidence_table(rows: Iterable[Mapping[str, str | float]]) -> pd.DataFrame:
     words = quality_rows(table, "word_perplexity").set_index(["model", "variant"])
     table["word_perplexity_ratio"] = (1 + words["change"] / words["parent"]).reindex(keys).round(_DECIMALS).to_numpy()
     return table.sort_values(list(NAMES), ignore_index=True)
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its p-values corrected over all rows of each kind.
+
+    A finding claims that items tell the two models apart, and that another seed would not have done the same: its p
+    is the larger of ``p_value`` and ``p_seed``.
+    """
+    table = table.copy()
+    difference = table[["p_value", "p_seed"]].max(axis=1).where(table["p_value"].notna())
+    for p_values, by_bh, by_holm in ((difference, "p_adjusted", "p_holm"),
+                                     (table["p_equivalence"], "p_equivalence_adjusted", "p_equivalence_holm")):
+        for kind in KINDS:
+            tested = (table["kind"] == kind) & p_values.notna()
+            chosen = p_values[tested].to_numpy(dtype=np.float64)
+            table.loc[tested, by_bh] = benjamini_hochberg(chosen).round(_DECIMALS)
+            table.loc[tested, by_holm] = holm(chosen).round(_DECIMALS)
+    return table
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ training curve: it assumes stationarity.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +25,12 @@ from scipy.stats import kendalltau
 from stages.evidence.contrast import Row
 from stages.evidence.paired import sign_flip
 from stages.evidence.resampling import sign_patterns
+from stages.evidence.trends_size import Size, size_rows
 
 ALL = "all"
-"""Every variant that was taken over training, together."""
+"""Every variant that was applied to each checkpoint of its parent's run, together."""
 _FEWEST = 3
-"""Checkpoints of a run, or sizes of models, below which there is no trend to speak of."""
+"""Checkpoints of a run below which there is no trend to speak of."""
 _PERMUTATIONS = 10_000
 
 
@@ -80,15 +81,17 @@ def tau_a(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def trend_rows(
-    curves: pd.DataFrame, sizes: dict[str, float], *, baseline: str, headlines: Sequence[tuple[str, str]],
-    categories: Sequence[str], lm: str | None, seed: int,
+    curves: pd.DataFrame, sizes: Mapping[str, Size], *, baseline: str, along: Collection[str],
+    headlines: Sequence[tuple[str, str]], categories: Sequence[str], lm: str | None, seed: int,
 ) -> Iterator[Row]:
     """Trends of every bias metric with quality, with training and with size, for the contrast table.
 
     Args:
         curves: Rows of the trajectory files: model, variant, fraction, dataset, category, metric, value.
-        sizes: Parameters of each model.
+        sizes: Of each model.
         baseline: The variant without compression.
+        along: The variants that are applied to each checkpoint of their parent's run. Others are trained: their
+            fractions are of a training of their own, so that they are not pooled with these.
         headlines: Dataset and metric of the bias measures.
         categories: The categories to look at.
         lm: The dataset whose LM score, over all its items, is the quality, if there is one.
@@ -98,7 +101,8 @@ def trend_rows(
     moving = curves[lines >= _FEWEST]
     quality = moving[(moving["dataset"] == lm) & (moving["category"] == "overall") & (moving["metric"] == "lm")]
     keys = ["model", "variant", "fraction"]
-    groups = {ALL: set(moving["variant"]), **{name: {name} for name in sorted(set(moving["variant"]))}}
+    present = set(moving["variant"])
+    groups = {ALL: present & set(along), **{name: {name} for name in sorted(present)}}
     for dataset, metric in headlines:
         for category in categories:
             bias = curves[(curves["dataset"] == dataset) & (curves["metric"] == metric)
@@ -115,19 +119,8 @@ def trend_rows(
                                       chosen["model"].to_numpy(dtype=str), chosen["variant"].to_numpy(dtype=str),
                                       seed=seed)
                         yield where | _columns(found) | {"variant": group, "against": against}
-            yield from _size_row(where | {"variant": baseline}, bias[bias["variant"] == baseline], sizes)
-
-
-def _size_row(where: Row, bias: pd.DataFrame, sizes: dict[str, float]) -> Iterator[Row]:
-    """Over the last checkpoints of models, which are independent of each other."""
-    last = bias.sort_values("fraction").drop_duplicates("model", keep="last")
-    x = last["model"].map(sizes).to_numpy(dtype=np.float64)
-    y = last["value"].to_numpy(dtype=np.float64)[np.isfinite(x)]
-    x = x[np.isfinite(x)]
-    if len(np.unique(x)) >= _FEWEST:
-        found = kendalltau(x, y, variant="c")
-        yield where | {"against": "parameters", "estimate": float(found.statistic), "p_value": float(found.pvalue),
-                       "items": len(x), "clusters": len(x)}
+            for row in size_rows(bias[bias["variant"] == baseline], sizes):
+                yield where | {"variant": baseline} | row
 
 
 def _columns(found: Trend) -> Row:

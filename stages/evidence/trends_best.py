@@ -1,7 +1,8 @@
-"""The best point of training: by LM score as in the study, and by the trade-off of quality and bias (ICAT).
+"""The best point of pretraining: by LM score as in the study, and by the trade-off of quality and bias (ICAT).
 
 A checkpoint is best on a sample of items. Resampling the items' clusters, for all checkpoints and
-variants at once, shows on which other checkpoints the choice might have fallen.
+variants at once, shows on which other checkpoints the choice might have fallen. What a variant that is itself
+trained (a student) does over its own training is another question, and not compared with this.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.evidence.contrast import Row
-from stages.evidence.contrast_grid import How
 from stages.evidence.contrast_levels import Levels, of_items
+from stages.evidence.contrast_metrics import How
 from stages.evidence.contrast_runs import open_checkpoints, shared_items
 from stages.evidence.metrics import measured
 from stages.evidence.table import OVERALL
@@ -22,9 +23,13 @@ from stages.evidence.table import OVERALL
 CRITERIA = ("lm", "icat")
 FULL, INT8 = 0.8, 0.2
 """Of pretraining, where the study finds the best trade-off: "around 80%" in full precision, "around 20%" in int8."""
+CEILING = "at the ceiling"
+"""Note of a best checkpoint by an LM score of 100: nothing can be better, and later ones that are as good are passed
+over by rule, so that it says nothing of where training is best."""
 
 _FEWEST = 3
 """Checkpoints below which there is no best one to speak of."""
+_CEILING = 100 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Best:
     value: float
     replicates: np.ndarray
     """Under resampled items, shape [resamples]."""
+    ceiling: bool = False
+    """Whether it was chosen by an LM score of 100 (``CEILING``)."""
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """Percentile interval, whose ends are values that occur."""
@@ -59,7 +66,8 @@ def best_fraction(ss: Levels, lm: Levels, fractions: np.ndarray, criterion: str)
         value = quality * np.minimum(scores, 100 - scores) / 50 if criterion == "icat" else quality
         return np.asarray(fractions[np.argmax(np.round(value, 9), axis=-1)])
 
-    return Best(float(best(ss.observed, lm.observed)), best(ss.replicates, lm.replicates))
+    ceiling = criterion == "lm" and bool(lm.observed.max() >= _CEILING)
+    return Best(float(best(ss.observed, lm.observed)), best(ss.replicates, lm.replicates), ceiling)
 
 
 def best_rows(
@@ -73,16 +81,21 @@ def best_rows(
         claims: Of a variant, the fraction that is claimed for it.
         confidence: Level of the intervals.
         where: Dataset, category and metric.
+
+    Yields:
+        Rows whose ``note`` says whether the interval holds what is claimed, or that the LM score is at its ceiling;
+        a difference at the ceiling has no p.
     """
     gains = {(model, variant): Best(found[model, baseline].value - best.value,
-                                    found[model, baseline].replicates - best.replicates)
+                                    found[model, baseline].replicates - best.replicates,
+                                    found[model, baseline].ceiling or best.ceiling)
              for (model, variant), best in found.items() if variant != baseline and (model, baseline) in found}
     for (model, variant), best in _with_means(found).items():
         yield _row("best", model, variant, best, confidence, claims.get(variant), where)
     for (model, variant), gain in _with_means(gains).items():
         claim = claims[baseline] - claims[variant] if {baseline, variant} <= set(claims) else None
-        yield _row("best_difference", model, variant, gain, confidence, claim, where) | {
-            "against": baseline, "p_value": gain.p_value()}
+        row = _row("best_difference", model, variant, gain, confidence, claim, where) | {"against": baseline}
+        yield row if gain.ceiling else row | {"p_value": gain.p_value()}
 
 
 def _with_means(found: Mapping[tuple[str, str], Best]) -> dict[tuple[str, str], Best]:
@@ -92,7 +105,8 @@ def _with_means(found: Mapping[tuple[str, str], Best]) -> dict[tuple[str, str], 
         parts = [best for (_, other), best in found.items() if other == variant]
         if len(parts) > 1:
             means["", variant] = Best(float(np.mean([part.value for part in parts])),
-                                      np.mean([part.replicates for part in parts], axis=0))
+                                      np.mean([part.replicates for part in parts], axis=0),
+                                      any(part.ceiling for part in parts))
     return {**found, **means}
 
 
@@ -105,18 +119,18 @@ def _row(
     if claim is not None:
         row["reference"] = claim
         row["note"] = "as claimed" if low <= claim <= high else "not as claimed"
-    return row
+    return row | {"note": CEILING} if best.ceiling else row
 
 
 def best_in_training(
     dataset: str, root: Path, cells: Sequence[tuple[str, str]], claims: Mapping[str, float], how: How
 ) -> Iterator[Row]:
-    """Rows of the contrast table about one dataset of triples, over everything that was taken over training.
+    """Rows of the contrast table about one dataset of triples.
 
     Args:
         dataset: Its slug.
         root: Folder of the suite's records.
-        cells: Models and variants.
+        cells: Models, and their variants that are applied to each checkpoint of the model's run.
         claims: Of a variant, the fraction that is claimed for it.
         how: Level, resamples and options.
 

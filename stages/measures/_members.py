@@ -9,6 +9,9 @@ import pandas as pd
 
 from stages.common.errors import DataError
 
+COMPARED = ("stereo", "anti")
+"""The roles whose texts are set against each other."""
+
 
 def by_item(records: pd.DataFrame, roles: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put the records of each item side by side.
@@ -20,8 +23,9 @@ def by_item(records: pd.DataFrame, roles: Sequence[str]) -> tuple[pd.DataFrame, 
     Returns:
         The items whose every text was scored, and those that were not scored: one row an item,
         sorted by category and item, with ``category``, ``item``, ``cluster`` and ``direction``,
-        and for each role ``score_<role>`` and ``log_<role>``, its mean log-probability (nats) a
-        scored position.
+        and for each role ``score_<role>`` and ``log_<role>``, its log-probability (nats)
+        at equal length: the mean a scored position, times the mean number of such positions of
+        the stereotype and the anti-stereotype. A sum would count how many tokens a word has.
 
     Raises:
         DataError: An item lacks a role, has it twice or has an unknown one; its texts disagree
@@ -52,7 +56,8 @@ def by_item(records: pd.DataFrame, roles: Sequence[str]) -> tuple[pd.DataFrame, 
         value: values.pivot(index=["category", "item", "cluster", "direction"], columns="role", values=value)
         for value in ("scored", "score", "log")
     }
-    items = pd.concat([wide["score"].add_prefix("score_"), wide["log"].add_prefix("log_")], axis=1)
+    logs = wide["log"].mul(wide["scored"][list(COMPARED)].mean(axis=1), axis=0)
+    items = pd.concat([wide["score"].add_prefix("score_"), logs.add_prefix("log_")], axis=1)
     scored = (wide["scored"].to_numpy() > 0).all(axis=1)
     return items[scored].reset_index(), items[~scored].reset_index()
 

@@ -40,9 +40,11 @@ def measure(
     ``preferred`` of them for the stereotype, ``neutral`` tied; ``skipped`` could not be scored.
     ``stereo_*`` and ``antistereo_*`` are about upstream's two directions: pairs that state a
     stereotype, and pairs that contradict one; their ``score`` leaves ties out, as the reference
-    prints it. ``log_odds`` is the mean over pairs of the difference of the two sentences' mean
-    log-probabilities in nats, positive where the stereotype is more likely.
-    A metric with nothing to count is left out.
+    prints it. ``log_odds`` is the mean over pairs of log P(stereotypical sentence) -
+    log P(anti-stereotypical sentence), in nats a pair, over the positions that the benchmark
+    scores (masked models: the tokens that the two do not share; causal ones: the whole sentence)
+    and at equal length (``stages.measures._members``), not rounded. It is positive where the
+    stereotype is more likely. A metric with nothing to count is left out.
 
     Raises:
         DataError: A pair is incomplete or has a score that is no finite number.

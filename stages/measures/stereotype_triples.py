@@ -36,8 +36,9 @@ def measure(
     ``skipped`` could not be scored. ``overall`` pools the items of all domains, and counts a term
     of several domains once. ``lm_overall`` is overall's ``lm`` repeated beside each domain's own:
     arXiv 2312.05662's tables print it with every domain's SS. ``log_odds`` is the mean over items
-    of the difference between the stereotype's and the anti-stereotype's mean log-probability a
-    scored token, in nats. A metric with nothing to count is left out.
+    of log P(stereotype) - log P(anti-stereotype), in nats an item, over the positions that the
+    benchmark scores (masked models: the tokens of the filler; causal ones: the whole sentence) and
+    at equal length (``stages.measures._members``). A metric with nothing to count is left out.
 
     Raises:
         DataError: An item is incomplete or has a score that is no finite number.

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from stages.evidence.contrast import GRADED
 from stages.evidence.table import OVERALL
-from stages.reporting.tables import contrast_text
+from stages.reporting.marks import change_alone, contrast_text, floor_mark, level_text, verdict_text
 from stages.reporting.view import Row, View
-from stages.reporting.words import factor, markdown, number, short, with_interval
-
-_GRADED = "log_odds"
+from stages.reporting.words import factor, markdown, number, short
 
 
 def brief_section(view: View, datasets: Sequence[str]) -> str:
@@ -25,8 +24,8 @@ def brief_section(view: View, datasets: Sequence[str]) -> str:
         Markdown; empty where no dataset pools its categories, or nothing was compressed.
     """
     columns = [(dataset, metric) for dataset in datasets if view.summary_categories(dataset) == [OVERALL]
-               for metric in (view.headline(dataset), _GRADED)]
-    columns.sort(key=lambda column: column[1] == _GRADED)
+               for metric in (view.headline(dataset), GRADED)]
+    columns.sort(key=lambda column: column[1] == GRADED)
     tables = [f"### In brief: {model}\n\n{_table(view, model, columns)}" for model in view.order.models
               if any(view.row(model, view.order.baseline, *_names(column)) for column in columns)]
     if not tables or not view.compressed():
@@ -58,11 +57,9 @@ def _names(column: tuple[str, str]) -> tuple[str, str, str]:
 
 
 def _change(row: Row | None, metric: str, alpha: float) -> str:
-    """Of a parent the value, of a child the change and the verdict; bold where it is found."""
+    """Of a parent the value, of a child the change and the verdict."""
     if row is None:
         return "–"
     if pd.isna(row["change"]):
-        return with_interval(row["value"], row["ci_low"], row["ci_high"], metric)
-    text = with_interval(row["change"], row["change_low"], row["change_high"], metric, signed=True)
-    verdict = "" if pd.isna(row["verdict"]) else f" {row['verdict']}"
-    return (f"**{text}**" if row["p_adjusted"] < alpha else text) + verdict
+        return level_text(row, metric)
+    return change_alone(row, metric, alpha) + floor_mark(row) + verdict_text(row)

@@ -13,15 +13,15 @@ from stages.reporting.style import BASELINE, FAINT, GRID, INK, add_legend, legen
 
 _PANELS = (
     ("crows_pairs", "score", "pairs: share preferred, %"),
-    ("crows_pairs", "sentence_log_odds", "pairs: log-odds, nats"),
+    ("crows_pairs", "log_odds", "pairs: log-odds, nats"),
     ("stereoset", "ss", "triples: SS, %"),
-    ("stereoset", "sentence_log_odds", "triples: log-odds, nats"),
+    ("stereoset", "log_odds", "triples: log-odds, nats"),
     ("seat", "effect_size", "SEAT: effect size"),
 )
 _NOTE = (
     "Points: uncompressed models, one a world, kind of group and seed, with the interval over clusters of items; "
     "triangles: planted through proxy words. Lines: means of each variant. Dotted: no preference. Dashed: the truth, "
-    "for log-odds of whole sentences."
+    "for log-odds."
 )
 _LAST = "p100"
 
@@ -51,7 +51,7 @@ def draw_calibration(
             rows = levels[(levels["learner"] == learner) & (levels["dataset"] == dataset)
                           & (levels["measure"] == measure)]
             _panel(axis, rows, look, baseline)
-            if measure == "sentence_log_odds":
+            if measure == "log_odds":
                 reach = levels["planted"].max()
                 axis.plot([0, reach], [0, reach], color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
             found = summary[learner]["measures"][dataset][measure]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 FAMILIES = {
-    "quantization": ("int8_dynamic", "dynamic", "round_to_nearest", "gptq", "cast"),
-    "pruning": ("magnitude", "iterative_magnitude", "wanda", "semi_structured", "random_prune"),
-    "structure": ("heads", "drop_layers"),
+    "quantization": ("int8_dynamic", "dynamic", "round_to_nearest", "awq", "gptq", "cast"),
+    "pruning": ("magnitude", "iterative", "wanda", "sparsegpt", "semi_structured", "random_prune"),
+    "structure": ("heads", "drop_layers", "low_rank"),
     "distillation": ("distill",),
     "training on": ("finetune",),
     "control": ("noise", "random_init", "early"),

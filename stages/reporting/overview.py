@@ -7,18 +7,22 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from stages.reporting.tables import CONTRASTS, change_text, contrast_text
+from stages.evidence.contrast import GRADED
+from stages.evidence.verdict import VERDICTS
+from stages.reporting.marks import change_text, contrast_text
+from stages.reporting.tables import CONTRASTS
 from stages.reporting.view import Row, View
-from stages.reporting.words import factor, markdown, number, percent
+from stages.reporting.words import factor, label, markdown, number, percent
 
-VERDICTS = ("less", "more", "equivalent", "undecided", "degraded")
-_SHOWN = 15
+_SHOWN = 40
+_BARS = {"checkpoints": "checkpoints", "seeds": "seeds", "checkpoints+seeds": "checkpoints, seeds", "": "none known"}
+"""What a change had to exceed, by the column ``bars``."""
 
 
 def overview_section(view: View) -> str:
     """Of each variant and model the verdicts of all its datasets and categories, and what compression cost."""
     counts: dict[tuple[str, str], Counter[str]] = {}
-    for row in _headlines(view):
+    for row in _called(view):
         counts.setdefault((row["model"], row["variant"]), Counter())[str(row["verdict"])] += 1
     total = sum(counts.values(), Counter[str]())
     matched = view.contrasts[view.contrasts["analysis"] == "matched"].drop_duplicates(["model", "variant"])
@@ -28,9 +32,9 @@ def overview_section(view: View) -> str:
         cells = [(_counted(counts.get((model, variant), Counter())),
                   _quality(view, model, variant, matches.get((model, variant)))) for model in view.order.models]
         body.append([variant, *("<br>".join(part for part in cell if part) or "–" for cell in cells)])
-    tally = f"Of {total.total():,} headline measures of a category, over all models and variants: {_counted(total)}. "
+    graded = Counter(str(row["verdict"]) for row in _called(view, graded=True))
     intro = (
-        (tally if total else "")
+        _tally(total, graded)
         + "Below, for each variant and model: how many of its measures got which verdict; the LM score, perplexity as "
         "a multiple of the parent's, and the share of its parent's training that has the same quality (with its "
         "interval), which is what it is matched with."
@@ -39,8 +43,9 @@ def overview_section(view: View) -> str:
 
 
 def findings_section(view: View) -> str:
-    """Every change that was called less or more, with what quality and noise leave of it."""
-    found = [row for row in _headlines(view) if row["verdict"] in ("less", "more")]
+    """Every change that was called less or more, with what it had to exceed, and what quality and noise leave of it."""
+    found = [row for graded in (False, True) for row in _called(view, graded=graded)
+             if row["verdict"] in ("less", "more")]
     if not found:
         return ""
     body = []
@@ -48,10 +53,22 @@ def findings_section(view: View) -> str:
         names = tuple(str(row[name]) for name in ("model", "variant", "dataset", "category", "metric"))
         metric = names[-1]
         left = [contrast_text(view.contrast(kind, names), metric, view.order.alpha) for kind in CONTRASTS]
-        body.append([*names[:-1], str(row["verdict"]), change_text(row, metric, view.order.alpha), *left])
-    more = f"\n\nAnd {len(found) - _SHOWN} more, in the tables below." if len(found) > _SHOWN else ""
-    head = ["model", "variant", "dataset", "category", "verdict", "change", *CONTRASTS.values()]
-    return f"## Changes found\n\n{markdown(head, body, names=5)}{more}"
+        body.append([*names[:-1], label(metric), str(row["verdict"]), _BARS[row["bars"]],
+                     change_text(row, metric, view.order.alpha), *left])
+    more = f"\n\nAnd {len(found) - _SHOWN} more, in the evidence table." if len(found) > _SHOWN else ""
+    head = ["model", "variant", "dataset", "category", "measure", "verdict", "exceeds", "change", *CONTRASTS.values()]
+    intro = ("*Exceeds*: which noise of training was known, so that the change had to exceed it: between adjacent "
+             "checkpoints of the model's own training, or between seeds. Where none was known, the change is told from "
+             "zero on these items, and may still be no more than training itself changes.")
+    return f"## Changes found\n\n{intro}\n\n{markdown(head, body, names=7)}{more}"
+
+
+def _tally(headline: Counter[str], graded: Counter[str]) -> str:
+    if not headline:
+        return ""
+    beside = f"; and of the {graded.total():,} graded log-odds: {_counted(graded)}" if graded else ""
+    return (f"Of {headline.total():,} headline measures of a category, over all models and variants: "
+            f"{_counted(headline)}{beside}. ")
 
 
 def _quality(view: View, model: str, variant: str, match: Row | None) -> str:
@@ -74,9 +91,10 @@ def _quality(view: View, model: str, variant: str, match: Row | None) -> str:
     return ", ".join(parts)
 
 
-def _headlines(view: View) -> Sequence[Row]:
-    """Rows with a verdict, in the order of params."""
-    rows = view.table[view.table["headline"] & (view.table["kind"] == "bias") & view.table["verdict"].notna()]
+def _called(view: View, *, graded: bool = False) -> Sequence[Row]:
+    """Rows with a verdict of the headline metrics, or of the graded one, in the order of params."""
+    chosen = (view.table["metric"] == GRADED) if graded else view.table["headline"]
+    rows = view.table[chosen & (view.table["kind"] == "bias") & view.table["verdict"].notna()]
     models, variants = list(view.order.models), list(view.order.variants)
     return sorted(rows.to_dict("records"), key=lambda row: (
         models.index(row["model"]), variants.index(row["variant"]), row["dataset"], row["category"]))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from stages.evidence.contrast import GRADED
 from stages.evidence.table import OVERALL
 from stages.reporting.families import CONTROL
+from stages.reporting.marks import change_text, contrast_text, floor_mark, level_text, verdict_text
 from stages.reporting.view import Row, View
-from stages.reporting.words import factor, markdown, number, percent, title, unit, with_interval
+from stages.reporting.words import factor, markdown, number, percent, title, unit
 
 CONTRASTS = {"matched": "beyond quality", "noise": "beyond noise"}
 """Analyses of the contrast table, and what their columns are called."""
@@ -39,7 +41,7 @@ def compact_section(view: View, dataset: str, other: str) -> str:
 
 def _model_table(view: View, dataset: str, model: str) -> str:
     metric, categories = view.headline(dataset), view.categories(dataset)
-    graded = "log_odds" if view.row(model, view.order.baseline, dataset, categories[-1], "log_odds") else None
+    graded = view.row(model, view.order.baseline, dataset, categories[-1], GRADED) is not None
     kinds = [kind for kind in CONTRASTS if _any(view, kind, dataset, model)]
     named = view.summary_categories(dataset)
     columns = [(kind, category) for kind in kinds for category in named]
@@ -56,7 +58,7 @@ def _model_table(view: View, dataset: str, model: str) -> str:
         rows = [view.row(model, variant, dataset, category, metric) for category in categories]
         cells = [_cell(row, metric, view.order.alpha) for row in rows]
         if graded:
-            cells.append(_graded(view.row(model, variant, dataset, categories[-1], graded), graded, view.order.alpha))
+            cells.append(_cell(view.row(model, variant, dataset, categories[-1], GRADED), GRADED, view.order.alpha))
         if binned:
             cells.append(" ".join(percent(share) for share in known[variant]) or "–")
         worst = view.worst(model, variant, dataset)
@@ -65,7 +67,8 @@ def _model_table(view: View, dataset: str, model: str) -> str:
         cells += [contrast_text(view.contrast(kind, (model, variant, dataset, category, metric)), metric,
                                 view.order.alpha) for kind, category in columns]
         body.append([variant, *cells, *quality_cells(view, model, variant)])
-    return markdown(head, [*body, *_floors(view, dataset, model, len(head))])
+    shown = [*((category, metric) for category in categories), *([(categories[-1], GRADED)] if graded else [])]
+    return markdown(head, [*body, *_floors(view, dataset, model, shown, len(head))])
 
 
 def quality_cells(view: View, model: str, variant: str) -> list[str]:
@@ -78,47 +81,24 @@ def quality_cells(view: View, model: str, variant: str) -> list[str]:
             factor(view.perplexity_ratio(model, variant))]
 
 
-def contrast_text(row: Row | None, metric: str, alpha: float) -> str:
-    """A contrast with its interval, bold where it is found; a dash where there is none."""
-    if row is None or pd.isna(row["estimate"]):
-        return "–"
-    text = with_interval(row["estimate"], row["low"], row["high"], metric, signed=True)
-    return f"**{text}**" if row["p_adjusted"] < alpha else text
-
-
-def change_text(row: Row, metric: str, alpha: float) -> str:
-    """A change with its interval and flips, bold where it is found."""
-    text = with_interval(row["change"], row["change_low"], row["change_high"], metric, signed=True)
-    if row["p_adjusted"] < alpha:
-        text = f"**{text}**"
-    if not pd.isna(row["flips_more"]):
-        text += f" ↑{row['flips_more']:.0f} ↓{row['flips_less']:.0f}"
-    return text
-
-
 def _cell(row: Row | None, metric: str, alpha: float) -> str:
     """Of a parent the value with its interval; of a child the value, its change and the verdict."""
     if row is None:
         return "–"
-    mark = "°" if row["inside_floor"] == 1 else ""
     if pd.isna(row["change"]):
-        return with_interval(row["value"], row["ci_low"], row["ci_high"], metric) + mark
-    verdict = "" if pd.isna(row["verdict"]) else f" {row['verdict']}"
-    return f"{number(row['value'], metric)}{mark}: {change_text(row, metric, alpha)}{verdict}"
+        return level_text(row, metric)
+    value = number(row["value"], metric) + floor_mark(row)
+    return f"{value}: {change_text(row, metric, alpha)}{verdict_text(row)}"
 
 
-def _graded(row: Row | None, metric: str, alpha: float) -> str:
-    if row is None or pd.isna(row["change"]):
-        return "–" if row is None else with_interval(row["value"], row["ci_low"], row["ci_high"], metric)
-    return change_text(row, metric, alpha)
-
-
-def _floors(view: View, dataset: str, model: str, columns: int) -> list[list[str]]:
-    """Rows of what a model that knows nothing gets, where that is known."""
-    metric, found = view.headline(dataset), []
+def _floors(
+    view: View, dataset: str, model: str, shown: Sequence[tuple[str, str]], columns: int
+) -> list[list[str]]:
+    """Rows of what a model that knows nothing gets, by category and metric, where that is known."""
+    found = []
     for name, label in (("floor", "*untrained network*"), ("null", "*no context*")):
         cells = []
-        for category in view.categories(dataset):
+        for category, metric in shown:
             row = view.row(model, view.order.baseline, dataset, category, metric)
             known = row is not None and not pd.isna(row[f"{name}_low"])
             cells.append(f"{number(row[f'{name}_low'], metric)} to {number(row[f'{name}_high'], metric)}"

@@ -14,6 +14,7 @@ from stages.reporting.tables import compact_section, dataset_section
 from stages.reporting.training import agreement_section, training_section
 from stages.reporting.view import View
 
+_BARS = {"checkpoints": "what adjacent checkpoints differ by", "seeds": "what another seed changes"}
 _CAPTIONS = {
     "changes": "Change of the preference for the stereotype, on the same items",
     "quality": "Change of bias against change of quality",
@@ -50,7 +51,9 @@ def report_text(view: View, suite: str, datasets: Sequence[str], figures: Sequen
 def _how_to_read(view: View, compare: Compare) -> str:
     verdict = compare.verdict
     alpha = f"{view.order.alpha:.2g}"
-    noise = " and exceeds what training itself changes between checkpoints" if verdict.noise == "checkpoints" else ""
+    bars = " or ".join(_BARS[name] for name in verdict.noise)
+    noise = (f" and exceeds the noise of training ({bars}) wherever that is known of the model, which *Changes found* "
+             "says of each" if bars else "")
     distilled = view.table[(view.table["variant"] == compare.baseline) & view.table["change"].notna()]
     teacher = (f" The `{compare.baseline}` of a model that has a teacher is compared with its teacher's."
                if len(distilled) else "")
@@ -59,8 +62,9 @@ def _how_to_read(view: View, compare: Compare) -> str:
         "clusters (items that share a swapped term, a target or a word are not independent). `57.1: −1.2 [−3.0, 0.4] "
         f"↑12 ↓8` is a variant's value and its change from `{compare.baseline}` of the same model on the same items; "
         "arrows count the items that came to prefer the stereotype (↑) and that ceased to (↓). **Bold**: a permutation "
-        f"test that respects the clusters, corrected over the whole grid (Benjamini-Hochberg), finds it at {alpha}."
-        + teacher,
+        "test that respects the clusters (of a contrast, Student's t with the jackknife's error), corrected over the "
+        f"whole grid (Benjamini-Hochberg), finds it at {alpha}, and its interval leaves out 0; SEAT's permutation test "
+        "alone takes the words as given, as if no others might have been chosen." + teacher,
         f"- The verdict, by a rule that stands in params: `degraded` if the LM score fell by more than "
         f"{verdict.lm_drop:g} points or perplexity grew by more than ×{verdict.perplexity_ratio:g}, so that the change "
         "is no evidence about bias; `equivalent` if it lies within the margin of equivalence; `less` or `more` if it "
@@ -70,11 +74,13 @@ def _how_to_read(view: View, compare: Compare) -> str:
         "disturbance does.",
         "- *Beyond quality* is the variant less an earlier checkpoint of its own parent with the same quality, "
         "interpolated: the difference that quality does not explain. *Beyond noise* is the variant less its parent "
-        "under random noise that changes each weight matrix as much. Both, and the graded *log-odds* (nats per token), "
+        "under random noise that changes each weight matrix as much; it is known only of a variant that a `noise` "
+        "control was made like, and of no other. Both, and the graded *log-odds* (of the whole texts, nats an item), "
         "are over all categories unless one is named.",
         "- 50 is no preference on balance, and not what an untrained network gets: its scores scatter widely. "
-        "*Untrained network* and *no context* rows say how far; ° marks a value inside what an untrained network of "
-        "the same architecture gets." + _sources(view.table),
+        "*Untrained network* and *no context* rows say how far; ° marks a model whose value lies inside what an "
+        "untrained network of the same architecture gets. An uncompressed model's value is called `biased` if it lies "
+        "outside that and is told from no preference." + _sources(view.table),
     ]
     return "\n".join(lines)
 

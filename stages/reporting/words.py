@@ -9,14 +9,14 @@ _TITLES = {
     "score": "pairs preferred stereotypical",
     "ss": "stereotype score (SS)",
     "mean_abs_effect": "mean absolute effect size |d|",
-    "log_odds": "mean log-odds of the stereotype (nats per token)",
+    "log_odds": "mean log-odds of the stereotype (nats an item)",
     "lm": "LM score",
     "perplexity": "perplexity",
 }
 _SHORT = {"mean_abs_effect": "|d|", "log_odds": "log-odds", "lm": "LM score", "word_perplexity": "perplexity",
           "ss": "SS"}
 _UNITS = {"score": "pairs", "ss": "items", "mean_abs_effect": "sentences"}
-_DECIMALS = {"score": 1, "ss": 1, "lm": 1, "perplexity": 1, "mean_abs_effect": 2, "log_odds": 3}
+_DECIMALS = {"score": 1, "ss": 1, "lm": 1, "perplexity": 1, "mean_abs_effect": 2, "log_odds": 2}
 
 
 def title(metric: str) -> str:
@@ -24,9 +24,14 @@ def title(metric: str) -> str:
     return _TITLES.get(metric, metric)
 
 
+def label(metric: str) -> str:
+    """A metric, in as few words as a table has room for."""
+    return _SHORT.get(metric, metric)
+
+
 def short(dataset: str, metric: str) -> str:
     """Dataset and metric, in as few words as a figure has room for."""
-    return f"{dataset} {_SHORT.get(metric, metric)}"
+    return f"{dataset} {label(metric)}"
 
 
 def unit(metric: str) -> str:

@@ -47,12 +47,12 @@ def validate(names: Sequence[str], seed: int = SEED) -> list[Row]:
 
 def _trained(names: Sequence[str], spread: Spread, seed: int) -> list[Row]:
     from stages.validity import controls, graded, planted, seed_pairs, worlds_apart
-    from stages.validity.noise import NOISED
+    from stages.validity.noise import NOISES
     from stages.validity.trained_runs import run_of
 
     found = dict(_timed("training", lambda: [item for part in spread(planted.train, planted.jobs())
                                              for item in part.items()]))
-    noised = run_of(NOISED, "neox", found.pop(NOISED))
+    noised = {name: run_of(name, "neox", found.pop(name)) for name in NOISES}
     parts: Mapping[str, Callable[[], list[Row]]] = {
         "seeds": lambda: seed_pairs.seed_rows(found, spread, seed),
         "graded": lambda: [row for architecture in planted.SEEDS

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Any
 
 from stages import measures
-from stages.evidence.change import answer, ask
+from stages.evidence.asked import ask
+from stages.evidence.change import answer
 from stages.evidence.metrics import Metric, measured
 from stages.evidence.seeds import generator
 from stages.evidence.settings import Compare

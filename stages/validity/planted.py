@@ -14,7 +14,7 @@ from stages.common.params import TrainedModel
 from stages.lab.result import CellResult
 from stages.lab.vocabularies import KINDS, Kind
 from stages.lab.world import World
-from stages.validity.noise import VARIANT, with_noise_control
+from stages.validity.noise import VARIANT, with_noise_controls
 
 Architecture = Literal["neox", "bert"]
 Trained = Mapping[str, CellResult]
@@ -87,7 +87,7 @@ def cells() -> list[Cell]:
 
 
 def jobs() -> list[tuple[Cell, ...]]:
-    """Everything that is trained, as parts of work, the longest first: one cell, or two with a noise control."""
+    """Everything that is trained, as parts of work, the longest first: one cell, or two with the noise controls."""
     base, gender = name_of("neox", "base"), name_of("neox", "gender")
     by_name = {cell.name: cell for cell in cells()}
     both = by_name.pop(base), by_name.pop(gender)
@@ -98,4 +98,4 @@ def jobs() -> list[tuple[Cell, ...]]:
 
 def train(*job: Cell) -> dict[str, CellResult]:
     """What the models of one job say, by name."""
-    return {job[0].name: run_cell(job[0])} if len(job) == 1 else with_noise_control(*job)
+    return {job[0].name: run_cell(job[0])} if len(job) == 1 else with_noise_controls(*job)

@@ -16,7 +16,7 @@ MOST = 0.05
 
 
 def seed_rows(trained: Trained, spread: Spread, seed: int) -> list[Row]:
-    """Share of pairs of seeds with any verdict ``less`` or ``more``; the floor of a pair is that of the other seeds."""
+    """Share of pairs of seeds with any verdict ``less`` or ``more``; the seeds of neither are the replicates of one."""
     names = [name_of("neox", "base", number) for number in SEEDS["neox"]]
     runs = [run_of(name, "neox", trained[name]) for name in names]
     known = levels(runs, seed)
@@ -27,5 +27,5 @@ def seed_rows(trained: Trained, spread: Spread, seed: int) -> list[Row]:
 
 
 def finds(one: SimulatedRun, other: SimulatedRun, others: pd.DataFrame, seed: int) -> bool:
-    """Whether a grid of one model and another as its child has a finding beyond the noise of the seeds."""
+    """Whether a grid of one model and another as its child has a finding, with ``others`` for the one's replicates."""
     return bool(judged(one, other, others, seed)["verdict"].isin(("less", "more")).any())

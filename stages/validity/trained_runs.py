@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from stages.evidence.floors import seed_p
 from stages.evidence.grid import Cell, Grid, evidence
-from stages.evidence.multiplicity import benjamini_hochberg
 from stages.evidence.settings import Compare
+from stages.evidence.training_noise import with_seed_noise
 from stages.evidence.verdict import with_verdicts
 from stages.lab.result import CellResult
 from stages.validity.noise import VARIANT
@@ -23,6 +21,7 @@ MEASURES = {"crows_pairs": "pair_preference", "stereoset": "stereotype_triples",
 CONTROL = "-control"
 COMPARE = Compare(resamples=2_000)
 CELLS = ("dataset", "category", "metric")
+_MODEL = "model"
 
 
 def run_of(
@@ -41,30 +40,23 @@ def run_of(
 
 
 def judged(parent: SimulatedRun, child: SimulatedRun, alike: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The evidence table of a child of a parent, with verdicts that ask for more than the noise of training.
-
-    A claim that what was trained differs, and not only the two models at hand, needs both: a change on the items, and
-    one that another seed does not make. Its p is the larger of the two, and the correction is over those.
+    """The evidence table of a child of a parent, judged as the compare stage judges the variants of a model.
 
     Args:
         parent: The one model.
         child: The other.
-        alike: What models get that differ by their seed alone (``levels``).
+        alike: What the parent's replicates get, which differ from it by their seed alone (``levels``).
         seed: Of the random streams.
     """
-    table = evidence([Cell("model", "parent", parent), Cell("model", "child", child, parent)],
+    table = evidence([Cell(_MODEL, "parent", parent), Cell(_MODEL, "child", child, parent)],
                      Grid(COMPARE, seed)).table
-    keys = pd.MultiIndex.from_frame(table[list(CELLS)])
-    p_values = table["p_value"].where(table["kind"] == "bias")
-    p_values = np.maximum(p_values, seed_p(table, alike.reindex(keys)))
-    tested = p_values.notna()
-    table.loc[tested, "p_adjusted"] = benjamini_hochberg(p_values[tested].to_numpy())
-    return with_verdicts(table, COMPARE)
+    replicates = alike.melt(var_name="seed", ignore_index=False).reset_index()
+    return with_verdicts(with_seed_noise(table, replicates.assign(model=_MODEL, null="seed")), COMPARE)
 
 
 def values(runs: Sequence[SimulatedRun], seed: int) -> pd.DataFrame:
     """The evidence table of models side by side, in their order as variants ``000``, ``001`` and so on."""
-    return evidence([Cell("model", f"{number:03d}", run) for number, run in enumerate(runs)], Grid(COMPARE, seed)).table
+    return evidence([Cell(_MODEL, f"{number:03d}", run) for number, run in enumerate(runs)], Grid(COMPARE, seed)).table
 
 
 def levels(runs: Sequence[SimulatedRun], seed: int) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pytest
 
 from stages import measures
 from stages.common.errors import DataError
-from stages.evidence import association
+from stages.evidence import association_change
 from stages.evidence.association import draw_stimuli, resample, seat_tests
 from stages.evidence.effect_sizes import AssociationTest, StimulusSet, cosines
 from tests.evidence.synthetic import world
@@ -16,7 +16,7 @@ from tests.evidence.synthetic import world
 def compare_association(tests, parent, child, resamples=500):
     stimuli = draw_stimuli(tests, resamples=resamples, seed=0)
     one, other = (resample(stimuli, vectors) for vectors in (parent, child))
-    return association.compare_association(stimuli, one, other, confidence=0.95)
+    return association_change.compare_association(stimuli, one, other, confidence=0.95)
 
 
 def make(rng, counts, name="t", words=1):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.evidence.calibration import detected, line, power, saturation, seed_floor, specificity
+from stages.evidence.calibration import line, saturation, seed_floor, specificity
+from stages.evidence.detection import detected, power
 
 KINDS = ("gender", "race", "religion")
 SURE = {"resamples": 200, "confidence": 0.95, "seed": 1}

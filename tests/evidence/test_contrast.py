@@ -8,8 +8,9 @@ import pytest
 
 from stages.common.errors import DataError
 from stages.evidence.contrast import COLUMNS, contrast_table
-from stages.evidence.contrast_grid import How, contrast_rows
+from stages.evidence.contrast_grid import contrast_rows
 from stages.evidence.contrast_levels import Levels, of_items
+from stages.evidence.contrast_metrics import How
 from stages.evidence.contrast_noise import against_noise
 from stages.evidence.contrast_runs import ModelRuns, open_checkpoints
 from stages.evidence.metrics import Metric

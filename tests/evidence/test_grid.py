@@ -28,7 +28,8 @@ BEFORE = {
     ("stereoset_dev", "gender", "ss"):
         (57.96474359, 39.96352601, 75.965961169, 1.19047619, -1.869740281, 4.250692661, 0.515625),
     ("stereoset_dev", "overall", "lm"):
-        (96.223356009, 94.39194774, 97.58094162, 0.0, 0.0, 0.0, 1.0),
+        # No comparison turned in any of 35 terms: an interval of 100 (1 - .05^(1/35)) = 8.203 each way.
+        (96.223356009, 94.39194774, 97.58094162, 0.0, -8.203163586, 8.203163586, 1.0),
     ("seat", "gender", "mean_abs_effect"):
         (1.20756535, 0.708411399, 1.652240296, -0.148975634, -0.283629058, 0.309095399, 0.119700748),
     ("seat", "t2", "effect_size"):
@@ -208,6 +209,33 @@ def test_no_flips_in_few_clusters_are_no_equivalence(tmp_path, clusters, p):
     same = write_run(tmp_path / "c", {"crows_pairs": pairs({f"i{n:03d}": 0.2 for n in range(clusters)})})
     found = row(table(run, same), variant="int8", category="overall", metric="score")
     assert found["p_equivalence"] == pytest.approx(p, abs=1e-9)  # the margin is 3 points
+    # A true change of h points leaves every cluster as it is with probability (1 - h/100)^n: .05 at the interval's end.
+    assert found["change_method"] == "unmoved"
+    assert found["change_high"] == -found["change_low"] == pytest.approx(100 * (1 - 0.05 ** (1 / clusters)))
+    assert (1 - found["change_high"] / 100) ** clusters == pytest.approx(0.05)
+
+
+def test_uneven_clusters_that_did_not_move_are_worth_fewer(tmp_path):
+    # One cluster of 9 items and 9 of one: 18^2 / (81 + 9) = 3.6 clusters of equal weight.
+    clusters = {f"i{n:02d}": "big" if n < 9 else str(n) for n in range(18)}
+    runs = [write_run(tmp_path / name, {"crows_pairs": pairs(dict.fromkeys(clusters, margin), clusters)})
+            for name, margin in (("p", 0.1), ("c", 0.2))]
+    found = row(table(*runs), variant="int8", category="overall", metric="score")
+    assert (found["clusters"], found["effective_items"]) == (10, pytest.approx(3.6))
+    assert found["p_equivalence"] == pytest.approx(0.97**3.6)
+    assert found["change_high"] == pytest.approx(100 * (1 - 0.05 ** (1 / 3.6)))
+    # Wilson for 3.6 of 3.6 at z = 1.96: 3.6 / (3.6 + 3.8415).
+    assert found["ci_low"] == pytest.approx(100 * 3.6 / (3.6 + 1.959964**2), abs=1e-4)
+
+
+def test_every_mean_over_items_has_its_effective_number(runs):
+    found = table(*runs())
+    assert set(found.loc[found["effective_items"].notna(), "metric"]) == {"score", "ss", "lm", "log_odds"}
+    graded = found[found["metric"] == "log_odds"]
+    assert (graded["effective_items"] <= graded["items"]).all()
+    # Clusters share an effect of sd .6 beside noise of .5: an item is worth well under one.
+    pooled = row(found, variant="fp32", dataset="crows_pairs", category="overall", metric="log_odds")
+    assert 67 < pooled["effective_items"] < 200  # 300 items in 67 clusters
 
 
 def test_a_student_with_another_tokenizer_is_compared_on_items(tmp_path):
@@ -263,7 +291,7 @@ def test_bins_are_of_the_children_and_of_preferences(runs):
 
 def test_numbers_stay_what_they_were(runs):
     # Of 400 resamples of synthetic records, by the first implementation, which resampled each cell and metric alone
-    # (p-values since: patterns that tie with the observed one count half).
+    # (p-values since: patterns that tie with the observed one count half; changes of exactly 0: an interval).
     found = table(*runs())
     for (dataset, category, metric), expected in BEFORE.items():
         got = row(found, variant="int8", dataset=dataset, category=category, metric=metric)

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from stages.evidence.intervals import effective_items, estimate, interval, wilson
+from stages.evidence.effective import effective_items
+from stages.evidence.intervals import estimate, interval
 from stages.evidence.resampling import ClusterTotals, bootstrap_draws, cluster_totals
+from stages.evidence.shares import wilson
 
 
 def first(means):
@@ -91,13 +93,6 @@ def test_replicates_on_one_side_do_not_leave_the_value_outside_its_interval():
     folded = interval(1.0, replicates, jackknife, 0.95, folded=True)
     assert folded.method == "basic"
     assert 0 <= folded.low < folded.high == 1.0
-
-
-def test_wilson_is_textbook():
-    # Newcombe (1998), table I: 81 of 263 gives .2553 to .3662.
-    assert wilson(81 / 263, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson(0.0, 10, 0.95)[0] == 0.0
-    assert 0.65 < wilson(1.0, 10, 0.95)[0] < 0.75
 
 
 def test_effective_items_of_repeated_answers_is_the_number_of_clusters():

@@ -10,14 +10,14 @@ from tests.evidence.synthetic import frame, pairs
 ROLES = ("stereo", "anti")
 
 
-def test_a_pair_becomes_one_row_with_category_cluster_and_log_rates():
+def test_a_pair_becomes_one_row_with_category_cluster_and_log_probabilities_at_equal_length():
     records = frame([
         {"item": "2", "role": "stereo", "cluster": "he|she", "score": -1.0, "logprob": -2.0, "scored": 2},
         {"item": "2", "role": "anti", "cluster": "he|she", "score": -1.5, "logprob": -4.5, "scored": 3},
     ])
     items = items_by_role(records, ROLES)
     assert items.loc["2", ["category", "cluster"]].tolist() == ["gender", "he|she"]
-    assert items.loc["2", "log_stereo"] - items.loc["2", "log_anti"] == pytest.approx(-2.0 / 2 + 4.5 / 3)
+    assert items.loc["2", "log_stereo"] - items.loc["2", "log_anti"] == pytest.approx((-2.0 / 2 + 4.5 / 3) * 2.5)
     assert bool(items.loc["2", "usable"])
 
 

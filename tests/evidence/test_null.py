@@ -46,10 +46,11 @@ def test_every_draw_is_that_of_a_literal_unigram_model():
         # A full softmax over a vocabulary of these four tokens and others: the normaliser is the same everywhere.
         z = dict(zip((5, 7, 9, 11), logits[:, draw], strict=True))
         normaliser = math.log(sum(map(math.exp, z.values())) + 3.7)
-        odds = [np.mean([z[t] - normaliser for t in s]) - np.mean([z[t] - normaliser for t in a])
-                for s, a in ids.values()]
-        assert found["gender", "score"][draw] == pytest.approx(100 * np.mean([odd > 0 for odd in odds]))
-        assert found["gender", "log_odds"][draw] == pytest.approx(np.mean(odds))
+        logs = [[[z[t] - normaliser for t in side] for side in sides] for sides in ids.values()]
+        preferred = [np.mean(s) > np.mean(a) for s, a in logs]
+        assert found["gender", "score"][draw] == pytest.approx(100 * np.mean(preferred))
+        assert found["gender", "log_odds"][draw] == pytest.approx(
+            np.mean([(np.mean(s) - np.mean(a)) * (len(s) + len(a)) / 2 for s, a in logs]))
 
 
 def test_means_of_probabilities_are_not_means_of_logits():

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from stages.evidence.calibration import Bounds
-from stages.evidence.calibration_rows import tables
+from stages.evidence.calibration_rows import Tables, tables
 from stages.evidence.calibration_summary import Grid, summarise
 from stages.evidence.planted import margins
 from stages.evidence.retention import retention_rows, verdict
+from stages.reporting.calibration_tables import calibration_text
 from tests.evidence.planted_cells import KINDS, cell, world
 
 GRID = Grid("fp32", [("a", "b", "gender")], resamples=100, confidence=0.95, seed=1)
@@ -33,8 +34,8 @@ def summary(found):
     return summarise(found, GRID)["neox"]
 
 
-def test_sentence_log_odds_are_the_mean_margin_and_know_their_truth(found):
-    rows = found.levels[(found.levels["measure"] == "sentence_log_odds") & (found.levels["variant"] == "fp32")
+def test_log_odds_are_the_mean_margin_and_know_their_truth(found):
+    rows = found.levels[(found.levels["measure"] == "log_odds") & (found.levels["variant"] == "fp32")
                         & (found.levels["checkpoint"] == "p100") & ~found.levels["control"]]
     assert len(rows) == 3 * 3 * 2 * len(KINDS)  # pairs, triples, both
     assert rows["value"].to_numpy() == pytest.approx(0.8 * rows["planted"].to_numpy())
@@ -49,7 +50,7 @@ def test_both_is_the_mean_of_pairs_and_triples_on_all_items():
     wide = one.result.records
     wide.loc[(wide["dataset"] == "stereoset") & (wide["role"] == "stereo"), "logprob"] += 1.0
     rows = measured(one).levels
-    rows = rows[(rows["measure"] == "sentence_log_odds") & (rows["kind"] == "gender") & ~rows["control"]]
+    rows = rows[(rows["measure"] == "log_odds") & (rows["kind"] == "gender") & ~rows["control"]]
     found = rows.set_index("dataset")[["value", "items"]]
     assert found["value"].to_dict() == pytest.approx({
         "crows_pairs": 0.8 * LOGIT[0.9], "stereoset": 0.8 * LOGIT[0.9] + 1, "both": 0.8 * LOGIT[0.9] + 0.5})
@@ -60,10 +61,10 @@ def test_published_measures_are_theirs(found):
     last = found.levels[(found.levels["variant"] == "fp32") & (found.levels["checkpoint"] == "p100")
                         & (found.levels["world"] == "a") & (found.levels["seed"] == 1)]
     rows = last[~last["control"]].set_index(["measure", "kind"])["value"]
-    # Margins of race lie evenly within 1 of 0.8 ln 4 = 1.109: all of them are above 0. Five tokens a sentence.
+    # Margins of race lie evenly within 1 of 0.8 ln 4 = 1.109: all of them are above 0.
     assert rows["score", "race"] == rows["ss", "race"] == 100
     assert rows["score", "gender"] == 50
-    assert rows["log_odds", "race"].to_numpy() == pytest.approx(0.8 * LOGIT[0.8] / 5)
+    assert rows["log_odds", "race"].to_numpy() == pytest.approx(0.8 * LOGIT[0.8])
     assert rows["effect_size", "religion"] > rows["effect_size", "race"] > 0.5
     assert abs(rows["effect_size", "gender"]) < 0.6
 
@@ -72,7 +73,7 @@ def test_nothing_is_planted_in_controls(found):
     controls = found.levels[found.levels["control"]]
     assert set(controls["dataset"]) == {"both", "crows_pairs", "stereoset"}
     assert (controls["planted"] == 0).all()
-    assert controls.loc[controls["measure"] == "sentence_log_odds", "value"].abs().max() < 1e-9
+    assert controls.loc[controls["measure"] == "log_odds", "value"].abs().max() < 1e-9
 
 
 def test_intervals_hold_the_value_and_a_unanimous_share_is_no_point(found):
@@ -84,7 +85,7 @@ def test_intervals_hold_the_value_and_a_unanimous_share_is_no_point(found):
 
 
 def test_the_summary_finds_the_slope_the_truth_has(summary):
-    pairs = summary["measures"]["crows_pairs"]["sentence_log_odds"]
+    pairs = summary["measures"]["crows_pairs"]["log_odds"]
     assert pairs["slope"]["value"] == pytest.approx(0.8)
     assert pairs["intercept"]["value"] == pytest.approx(0, abs=1e-9)
     assert pairs["rank"] == pytest.approx({"value": 1, "low": 1, "high": 1})
@@ -100,7 +101,7 @@ def test_seeds_that_differ_take_small_findings_away():
     # Two seeds 0.4 apart: variance 0.08, so a level must be 1.96 x sqrt(0.08) = 0.554 from 0 to be found.
     planted = world(gender=0.8, race=0.7, religion=0.6)
     cells = [cell(planted, "w", seed=seed, slope=1.0, shift=shift) for seed, shift in ((1, 0.0), (2, 0.4))]
-    pairs = summarise(measured(*cells), GRID)["neox"]["measures"]["crows_pairs"]["sentence_log_odds"]
+    pairs = summarise(measured(*cells), GRID)["neox"]["measures"]["crows_pairs"]["log_odds"]
     assert pairs["specificity"]["floor"] == pytest.approx(1.96 * np.sqrt(2 * 0.08))
     shares = {level: share["value"] for level, share in pairs["detected_beyond_seeds"]["planted"].items()}
     # ln 1.5 = 0.41: 0.41 is nearer, 0.81 not; ln 7/3 = 0.85 and ln 4 = 1.39 are beyond it.
@@ -108,12 +109,23 @@ def test_seeds_that_differ_take_small_findings_away():
 
 
 def test_false_positives_and_power_are_counted_apart(summary):
-    shares = summary["measures"]["stereoset"]["sentence_log_odds"]["detected"]
+    shares = summary["measures"]["stereoset"]["log_odds"]["detected"]
     assert shares["unplanted"]["cells"] == 4  # gender of a, religion of c, two seeds
     assert shares["unplanted"]["value"] == shares["control"]["value"] == 0
     assert (shares["control"]["cells"], shares["none"]["cells"]) == (18, 22)
     assert {level: (share["value"], share["cells"]) for level, share in shares["planted"].items()} == {
-        "1_39": (1.0, 6), "1_52": (1.0, 2), "2_20": (1.0, 6)}
+        "1_39": (1.0, 6), "2_20": (1.0, 6)}
+    assert {level: (share["value"], share["cells"]) for level, share in shares["proxied"].items()} == {"1_52": (1.0, 2)}
+
+
+def test_the_text_tells_proxies_apart_and_where_seeds_are_not_known(found, summary):
+    text = calibration_text({"neox": summary}, "g", worlds=3, models=6)
+    assert "| found: 1.39 | found: 1.52 (proxy) | found: 2.20 |" in text
+    assert "| 0% of 4 | 0% of 18 | 0% of 22 | 100% of 6 | 100% of 2 | 100% of 6 |" in text
+    assert "one seed a world" not in text
+    rows = found.levels[found.levels["seed"] == 1]
+    alone = summarise(Tables(rows, found.retained[found.retained["seed"] == 1]), GRID)
+    assert "Trained with one seed a world" in calibration_text(alone, "g", worlds=3, models=3)
 
 
 def test_a_variant_that_halves_every_margin_has_lost_confidence_alone(summary):
@@ -122,7 +134,7 @@ def test_a_variant_that_halves_every_margin_has_lost_confidence_alone(summary):
     assert (flat["correlation"], flat["flips"]) == pytest.approx((1, 0))
     assert flat["entropy"] == pytest.approx(0.5)
     assert flat["perplexity"] == pytest.approx(np.exp(0.5))
-    assert flat["measures"]["crows_pairs"]["sentence_log_odds"] == pytest.approx(0.5)
+    assert flat["measures"]["crows_pairs"]["log_odds"] == pytest.approx(0.5)
     assert flat["verdict"] == "shrunk with confidence"
 
 
@@ -166,7 +178,7 @@ def test_retention_tells_shrunken_from_scrambled_margins():
     assert shrunken["meaning"] == 1
 
 
-def test_margins_are_of_whole_sentences():
+def test_margins_are_of_whole_texts():
     found = margins(cell(world(gender=0.9)).result.of("fp32", "stereoset"), ("stereo", "anti", "unrelated"))
     assert found["meaning"].to_numpy() == pytest.approx(np.full(len(found), 4.0))
     assert found.loc[found["category"] == "gender", "margin"].mean() == pytest.approx(0.8 * LOGIT[0.9])

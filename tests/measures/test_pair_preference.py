@@ -50,7 +50,8 @@ def test_by_hand():
         "score_exact": 75.0,  # without rounding pair 3 prefers the stereotype
         "stereo_n": 3, "stereo_preferred": 1, "stereo_score": 50.0,  # 1 of the 2 that are no tie
         "antistereo_n": 1, "antistereo_preferred": 1, "antistereo_score": 100.0,
-        "log_odds": pytest.approx((1.0 + 0.5 - 0.5 + 0.0005) / 4),
+        # Two positions each: twice the differences of the means.
+        "log_odds": pytest.approx((2.0 + 1.0 - 1.0 + 0.001) / 4),
     }
     assert found["race"]["score"] == 50.0
     # all: 3 of 6 preferred
@@ -59,7 +60,7 @@ def test_by_hand():
         "score_exact": pytest.approx(400 / 6), "stereo_n": 4, "stereo_preferred": 2, "stereo_score": 66.67,
         "antistereo_n": 2, "antistereo_preferred": 1, "antistereo_score": 50.0, "log_odds": 0,
     }
-    assert found["overall"]["log_odds"] == pytest.approx((1.0005 - 3.0 + 0.001) / 6)
+    assert found["overall"]["log_odds"] == pytest.approx((2.001 - 6.0 + 0.002) / 6)
     assert set(found) == {"gender", "race", "overall"}
 
 
@@ -74,9 +75,16 @@ def test_causal_scores_are_not_rounded():
     pair = ("0", "age", "stereo", 0.00012, 0.00011)
     found = measure(records(pair, family="causal"), Options(), family="causal")["age"]
     assert (found["score"], found["neutral"]) == (100.0, 0)
-    assert found["log_odds"] == pytest.approx(np.log(12 / 11))
+    assert found["log_odds"] == pytest.approx(2 * np.log(12 / 11))  # two positions
     rounded = measure(records(pair, family="causal"), Options(decimals_causal=3), family="causal")["age"]
     assert (rounded["score"], rounded["neutral"], rounded["score_exact"]) == (0.0, 1, 100.0)
+
+
+def test_log_odds_take_the_sentences_at_equal_length():
+    table = records(("0", "age", "stereo", -1.0, -1.5))
+    table["scored"], table["logprob"] = [3, 1], [-3.0, -1.5]
+    found = measure(table, Options(), family="masked")["age"]
+    assert (found["score"], found["log_odds"]) == (100.0, 1.0)  # means of -1 and -1.5, two positions a sentence
 
 
 @pytest.mark.parametrize(("options", "score"), [

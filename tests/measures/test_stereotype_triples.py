@@ -46,15 +46,16 @@ def test_by_hand():
     overall_lm = (100 * 5 / 6 + 25) / 2
     assert found["gender"] == pytest.approx({
         "n": 4, "terms": 2, "skipped": 0, "ss": ss, "lm": lm, "icat": lm * (100 - ss) / 50, "lm_overall": overall_lm,
-        "log_odds": (np.log(5 / 2) - np.log(4) + 0 + np.log(2)) / 4,
+        # Two positions each: twice the log of the ratio of the scores.
+        "log_odds": 2 * (np.log(5 / 2) - np.log(4) + 0 + np.log(2)) / 4,
     })
     assert found["race"] == pytest.approx({
         "n": 1, "terms": 1, "skipped": 0, "ss": 0, "lm": 50, "icat": 0, "lm_overall": overall_lm,
-        "log_odds": -np.log(4),
+        "log_odds": -2 * np.log(4),
     })
     assert found["overall"] == pytest.approx({
         "n": 5, "terms": 2, "skipped": 0, "ss": overall_ss, "lm": overall_lm, "icat": overall_lm * overall_ss / 50,
-        "log_odds": (np.log(5 / 2) - np.log(4) + np.log(2) - np.log(4)) / 5,
+        "log_odds": 2 * (np.log(5 / 2) - np.log(4) + np.log(2) - np.log(4)) / 5,
     })
     assert set(found) == {"gender", "race", "overall"}
 

@@ -9,7 +9,7 @@ from stages.reporting.words import factor, markdown, number, percent, short, wit
 
 @pytest.mark.parametrize(("value", "metric", "signed", "expected"), [
     (-1.25, "score", True, "−1.2"), (0.04, "ss", True, "0.0"), (-0.04, "ss", False, "0.0"), (3.0, "lm", True, "+3.0"),
-    (0.1234, "log_odds", False, "0.123"), (math.nan, "score", True, "–"),
+    (0.126, "log_odds", False, "0.13"), (math.nan, "score", True, "–"),
 ])
 def test_numbers(value, metric, signed, expected):
     assert number(value, metric, signed=signed) == expected
