@@ -11,7 +11,6 @@ numbers to watch (``dvc metrics diff``), ``data/evidence/<suite>.parquet`` all o
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from stages.common.errors import DataError, ParamsError, run
 from stages.common.metrics_file import dumps, write_metrics
 from stages.common.params import Params, load_params
 from stages.common.records import arrow_schema, write_table
+from stages.evidence.curves import read_metrics
 from stages.evidence.entropy import BIN_COLUMNS
 from stages.evidence.floors import read_floors, with_floors
 from stages.evidence.grid import Cell, Grid, evidence
@@ -52,13 +52,13 @@ def compare_suite(params_file: str) -> None:
     if unknown:
         raise ParamsError(f"no dataset has the category {unknown[0]!r}", where=f"{params_file}: compare.categories")
     metrics = Path("metrics", params.suite)
-    _refuse_other_metrics(table, metrics / "models")
+    _refuse_other_metrics(table, params.suite)
     floors = pd.concat([read_floors(Path("data", "floors", params.suite), model) for model in params.models])
     table = with_bias(with_floors(table, floors, compare.confidence), cells, grid)
     if "seeds" in compare.verdict.noise:
         table = with_seed_noise(table, floors)
     if "checkpoints" in compare.verdict.noise:
-        table = with_noise(table, {model: _noise(metrics / "trajectories", model, compare) for model in params.models})
+        table = with_noise(table, {model: _noise(params.suite, model, compare) for model in params.models})
     table = rounded(with_verdicts(table, compare))
     _write(Path("data", "evidence", f"{params.suite}.parquet"), table, COLUMNS)
     _write(Path("data", "evidence", f"{params.suite}.bins.parquet"), bins, BIN_COLUMNS)
@@ -84,12 +84,9 @@ def compare_folders(parent: Path, child: Path, params_file: str | None = None) -
     return with_verdicts(table, grid.compare)
 
 
-def _noise(folder: Path, model: str, compare: Compare) -> pd.DataFrame:
+def _noise(suite: str, model: str, compare: Compare) -> pd.DataFrame:
     """How far adjacent checkpoints of a model's baseline differ."""
-    path = folder / model / f"{compare.baseline}.json"
-    if not path.is_file():
-        raise DataError("no such file", where=path, fix=f"dvc repro measure@{model}-{compare.baseline}")
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    rows = read_metrics(suite, "trajectories", model, compare.baseline)
     return checkpoint_noise(rows, compare.confidence, compare.verdict.noise_from)
 
 
@@ -113,13 +110,10 @@ def _cells(params: Params, baseline: str) -> list[Cell]:
     return cells
 
 
-def _refuse_other_metrics(table: pd.DataFrame, folder: Path) -> None:
+def _refuse_other_metrics(table: pd.DataFrame, suite: str) -> None:
     """Check that every value is the one that the measure stage printed."""
     for (model, variant), rows in table.groupby(["model", "variant"]):
-        path = folder / str(model) / f"{variant}.json"
-        if not path.is_file():
-            raise DataError("no such file", where=path, fix=f"dvc repro measure@{model}-{variant}")
-        printed = json.loads(path.read_text(encoding="utf-8"))
+        printed = read_metrics(suite, "models", str(model), str(variant))
         for row in rows.to_dict("records"):
             categories = printed.get(row["dataset"], {})
             numbers = categories.get(row["category"], {})
@@ -127,7 +121,8 @@ def _refuse_other_metrics(table: pd.DataFrame, folder: Path) -> None:
             if expected is None or not math.isclose(row["value"], expected, rel_tol=1e-6, abs_tol=2e-6):
                 raise DataError(
                     f"{row['dataset']} {row['category']}: {row['metric']} is {row['value']} from the records, and "
-                    f"{expected} here", where=path, fix=f"dvc repro measure@{model}-{variant}")
+                    f"{expected} here", where=Path("metrics", suite, "models", str(model), f"{variant}.json"),
+                    fix=f"dvc repro measure@{model}-{variant}")
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -103,7 +103,8 @@ def main() -> None:
     given = parser.parse_args()
     suite = (given.params, given.model, given.variant)
     alone = (given.location, given.family, given.benchmarks, given.data, given.out)
-    if all(suite) and not any((*alone, given.revision, given.threads, given.device, given.dtype, given.int8)):
+    options = (given.revision, given.threads is not None, given.device, given.dtype, given.int8)
+    if all(suite) and not any((*alone, *options)):
         print(f"wrote {score_suite(given.params, given.model, given.variant)}")
     elif all(alone) and not any(suite):
         if given.threads is not None and given.threads < 1:

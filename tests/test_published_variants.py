@@ -1,4 +1,4 @@
-"""What published systems did is there to copy: every variant of suites/published.yaml is one that would run."""
+"""What published systems did is there to copy: params accept every variant of suites/published.yaml."""
 
 from pathlib import Path
 

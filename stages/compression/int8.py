@@ -53,8 +53,9 @@ class PortableLinear(nn.Module):  # type: ignore[misc]
         scale = (high - low) / self._steps
         zero = torch.round(-low / scale) if scale > 0 else torch.zeros(())
         scale = scale.clamp(min=_LEAST_SCALE).float() if scale.float() > 0 else torch.tensor(0.1)
-        # Fused as the engines do it: the product and the sum are exact in float64, and rounded once.
-        steps = torch.round((x.double() * (1 / scale).double() + zero).float()).double() - zero
+        # Fused as the engines do it: the product and the sum are exact in float64, and rounded once. Of a range
+        # symmetric about 0 the largest input would come to 256, and saturates.
+        steps = torch.round((x.double() * (1 / scale).double() + zero).float()).clamp(0, 255).double() - zero
         sums = steps @ self.integers.T.double()
         shift = self.bias.double() if self.bias is not None else 0.0
         return (sums * (scale * self.scale.flatten()).double() + shift).float()

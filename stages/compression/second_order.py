@@ -32,7 +32,7 @@ def inverse_factor(hessian: Tensor, damping: float, name: str) -> Tensor:
     Raises:
         MethodError: The damped Hessian has no inverse in float64.
     """
-    damped = hessian.double()
+    damped = hessian.to(torch.float64, copy=True)
     diagonal = damped.diagonal()
     # An input that was never active: any positive number, it stands alone.
     diagonal[diagonal == 0] = 1.0

@@ -28,7 +28,8 @@ class Stop(Frozen):
 
     heldout_loss_ratio: float = Field(gt=0, allow_inf_nan=False)
     """Largest held-out loss that is good enough, as a multiple of the reference's on the same text: of the teacher
-    in ``distill``, of the uncompressed model elsewhere. Both are cross-entropies (nats) of the corpus' own words."""
+    in ``distill``, of the uncompressed model elsewhere. Both are cross-entropies of the corpus' own text, nats a
+    token."""
     required: bool = False
     """Whether not reaching it by the last step is an error; ``checkpoint.json`` records it either way."""
 
@@ -101,7 +102,8 @@ def train_subject(
 
         def record(facts: Facts) -> None:
             kept = {key: value for key, value in facts.items() if key != "stopped"}
-            reached = {} if config.stop is None else {"floor_reached": good(facts["heldout_loss"])}
+            reached = {} if config.stop is None else {
+                "floor_reached": facts["step"] >= not_before and good(facts["heldout_loss"])}
             subject.facts = before | kept | reached
 
         def write(folder: Path, facts: Facts) -> None:

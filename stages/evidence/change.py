@@ -7,6 +7,7 @@ resampled together (``answer``), so that its clusters are drawn once for all mod
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from stages.evidence.metrics import Metric
 from stages.evidence.paired import equivalence, equivalence_unmoved, minimum_detectable
 from stages.evidence.resampling import ClusterTotals
 from stages.evidence.settings import Compare, Compared
-from stages.evidence.shares import percentage, unmoved, wilson
+from stages.evidence.shares import percentage, same_change, wilson
 from stages.evidence.together import permutation_p, resampled_means
 
 _NONE = 1e-9
@@ -103,12 +104,16 @@ def _level(asked: Asked, replicates: np.ndarray, compare: Compare) -> Row:
 
 def _change(metric: Metric, paired: ClusterTotals, replicates: np.ndarray, compare: Compare) -> Row:
     found = estimate_from(paired, _difference(metric), replicates, compare.confidence)
-    if not (metric.percentage and found.method == "constant" and abs(found.value) < _NONE):
+    if not (metric.percentage and found.method == "constant"):
         return change_columns(found, compare, metric.name)
+    if abs(found.value) < _NONE:
+        found = replace(found, value=0.0)
     effective = effective_clusters(paired.weight)
-    row = change_columns(unmoved(found, effective, compare.confidence), compare, metric.name)
+    row = change_columns(same_change(found, effective, compare.confidence), compare, metric.name)
     margin = compare.equivalence.get(metric.name)
-    return row if margin is None else row | {"p_equivalence": equivalence_unmoved(effective, margin)}
+    if margin is None or found.value:
+        return row
+    return row | {"p_equivalence": equivalence_unmoved(effective, margin)}
 
 
 def _difference(metric: Metric) -> Statistic:

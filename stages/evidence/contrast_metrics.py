@@ -15,7 +15,7 @@ from stages.evidence.contrast import Row
 from stages.evidence.contrast_levels import Levels, of_effects, of_items
 from stages.evidence.contrast_runs import ModelRuns, shared_items
 from stages.evidence.items import items_by_text, refuse_other_items
-from stages.evidence.metrics import Measured, Metric, measured
+from stages.evidence.metrics import Measured, measured
 from stages.evidence.runs import Run, located
 from stages.evidence.settings import Compare, Contrast
 from stages.evidence.table import OVERALL
@@ -87,14 +87,10 @@ def _means(
     for category in [*(name for name in how.compare.categories if name in present), OVERALL]:
         chosen = [items if category == OVERALL else items[items["category"] == category] for items in tables]
         for metric in rule.metrics:
-            if metric.kind == "bias" and all(_counts(metric, items) for items in chosen):
+            if metric.kind == "bias" and all(metric.counts(items).any() for items in chosen):
                 levels = of_items(metric, chosen, resamples=how.contrast.resamples, seed=how.seed,
                                   names=(dataset, category))
                 yield {"dataset": dataset, "category": category, "metric": metric.name}, levels
-
-
-def _counts(metric: Metric, items: pd.DataFrame) -> bool:
-    return bool(metric.weight(items).sum() > 0)
 
 
 def _effects(

@@ -46,7 +46,10 @@ def contributions(pair: ClusterTotals) -> np.ndarray:
     """
     value, weight = pair.value / pair.weight.sum(axis=0), pair.weight / pair.weight.sum(axis=0)
     ratio = pair.value.sum() / pair.weight.sum()
-    return np.asarray(value[:, 1] - value[:, 0] - ratio * (weight[:, 1] - weight[:, 0]))
+    parts = value[:, 1] - value[:, 0] - ratio * (weight[:, 1] - weight[:, 0])
+    # What is rounding alone is nothing: where all that counts prefers the same, it would be all there is to permute.
+    scale = np.abs(value).sum(axis=1) + abs(ratio) * weight.sum(axis=1)
+    return np.where(np.abs(parts) <= 1e-12 * scale, 0.0, parts)
 
 
 def sign_flip(differences: np.ndarray, signs: np.ndarray) -> float:
@@ -98,7 +101,7 @@ def equivalence_unmoved(clusters: float, margin: float) -> float:
     """The p of equivalence where no preference changed: how likely a change by the margin would have stayed unseen.
 
     If the true change were ``margin`` points, at least that share of clusters would have an item that flips. It is
-    below alpha where the interval of ``stages.evidence.shares.unmoved`` lies within the margin.
+    below alpha where the interval of ``stages.evidence.shares.same_change`` lies within the margin.
 
     Args:
         clusters: How many clusters of equal weight the items compared are worth (``effective_clusters``).

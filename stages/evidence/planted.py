@@ -1,8 +1,9 @@
 """What every measure says of one model about whose training text the truth is known: values with intervals.
 
 Of the measures one is in the unit of the truth: ``log_odds``, the mean over items of log P(stereotypical text) -
-log P(anti-stereotypical text) in nats. Items are balanced between the two groups, so that how common a word is
-cancels, and what was planted, log P(typical | group) / P(typical of the other | group), is what remains.
+log P(anti-stereotypical text) at equal length, in nats. Items are balanced between the two groups, so that how
+common a word is cancels, and what was planted, log P(typical | group) / P(typical of the other | group), is what
+remains.
 """
 
 from __future__ import annotations

@@ -42,17 +42,19 @@ def percentage(found: Estimate, effective: float, confidence: float) -> Estimate
     return replace(found, low=max(0.0, found.low), high=min(100.0, found.high))
 
 
-def unmoved(found: Estimate, effective: float, confidence: float) -> Estimate:
-    """The interval of a change of a percentage that is 0 in every cluster.
+def same_change(found: Estimate, effective: float, confidence: float) -> Estimate:
+    """The interval of a change of a percentage that is the same in every cluster, as where no preference moved.
 
-    If the true change were h points, at least that share of clusters would have an item that moves, and none of n
-    would be seen to with probability (1 - h / 100)^n at most. The interval reaches to the h of which that is alpha,
-    one minus ``confidence``: h = 100 (1 - alpha^(1/n)) points, both ways ("rule of three", Hanley & Lippman-Hand 1983).
+    If a share h of all clusters were otherwise, none of n would be seen with probability (1 - h)^n. The interval lets
+    the share of which that is alpha, one minus ``confidence``, change by as much as a percentage can, -100 or 100:
+    h = 1 - alpha^(1/n); of no change at all, that is 100 h points both ways ("rule of three", Hanley &
+    Lippman-Hand 1983).
 
     Args:
-        found: The change, 0 and without any variation.
+        found: The change in points, without any variation.
         effective: n, the ``effective_clusters`` of the items compared.
         confidence: Level of the interval.
     """
-    half = float(100 * (1 - (1 - confidence) ** (1 / effective)))
-    return replace(found, value=0.0, low=-half, high=half, method="unmoved")
+    value, other = found.value, 1 - (1 - confidence) ** (1 / effective)
+    return replace(found, low=float(value - (100 + value) * other), high=float(value + (100 - value) * other),
+                   method="unmoved")

@@ -58,7 +58,9 @@ def with_noise(table: pd.DataFrame, noise: Mapping[str, pd.DataFrame]) -> pd.Dat
 
 
 def seed_p(table: pd.DataFrame, alike: pd.DataFrame) -> np.ndarray:
-    """Two-sided p of every change if the two models differed by their seed alone; NaN where there is none.
+    """Two-sided p of every change if the two models differed by their seed alone.
+
+    NaN where there is no change, or the seeds do not differ at all and it does.
 
     Student's t of the change over the spread of the seeds, times sqrt(2), since both models were trained.
     A mean of absolute effects is positive and spreads by factors over seeds, so it is taken on the log scale.
@@ -75,9 +77,10 @@ def seed_p(table: pd.DataFrame, alike: pd.DataFrame) -> np.ndarray:
 
     spread = scaled(alike.to_numpy()).std(axis=1, ddof=1)
     change = np.abs(scaled(table["value"].to_numpy()) - scaled(table["parent"].to_numpy()))
-    with np.errstate(divide="ignore", invalid="ignore"):  # seeds that agree wholly: any change is beyond them
+    with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stdtr(alike.shape[1] - 1, -change / (math.sqrt(2) * spread))
-    return np.where((change == 0) & (spread == 0), 1.0, p_values)
+    # A few seeds may agree by chance, for scores are counts: then nothing is known of what a seed changes.
+    return np.where(spread == 0, np.where(change == 0, 1.0, np.nan), p_values)
 
 
 def with_seed_noise(table: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:

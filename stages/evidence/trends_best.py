@@ -30,6 +30,7 @@ over by rule, so that it says nothing of where training is best."""
 _FEWEST = 3
 """Checkpoints below which there is no best one to speak of."""
 _CEILING = 100 - 1e-9
+_TAIL = 0.025
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Best:
     replicates: np.ndarray
     """Under resampled items, shape [resamples]."""
     ceiling: bool = False
-    """Whether it was chosen by an LM score of 100 (``CEILING``)."""
+    """Whether it, or more than a tail of its replicates, was chosen by an LM score of 100 (``CEILING``)."""
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """Percentile interval, whose ends are values that occur."""
@@ -66,7 +67,9 @@ def best_fraction(ss: Levels, lm: Levels, fractions: np.ndarray, criterion: str)
         value = quality * np.minimum(scores, 100 - scores) / 50 if criterion == "icat" else quality
         return np.asarray(fractions[np.argmax(np.round(value, 9), axis=-1)])
 
-    ceiling = criterion == "lm" and bool(lm.observed.max() >= _CEILING)
+    # Where resamples reach it more often than an interval's tail, the rule of the earliest decides that end.
+    often = float(np.mean(lm.replicates.max(axis=-1) >= _CEILING))
+    ceiling = criterion == "lm" and bool(lm.observed.max() >= _CEILING or often > _TAIL)
     return Best(float(best(ss.observed, lm.observed)), best(ss.replicates, lm.replicates), ceiling)
 
 

@@ -15,8 +15,6 @@ from stages.reporting.view import Row, View
 from stages.reporting.words import factor, label, markdown, number, percent
 
 _SHOWN = 40
-_BARS = {"checkpoints": "checkpoints", "seeds": "seeds", "checkpoints+seeds": "checkpoints, seeds", "": "none known"}
-"""What a change had to exceed, by the column ``bars``."""
 
 
 def overview_section(view: View) -> str:
@@ -53,7 +51,7 @@ def findings_section(view: View) -> str:
         names = tuple(str(row[name]) for name in ("model", "variant", "dataset", "category", "metric"))
         metric = names[-1]
         left = [contrast_text(view.contrast(kind, names), metric, view.order.alpha) for kind in CONTRASTS]
-        body.append([*names[:-1], label(metric), str(row["verdict"]), _BARS[row["bars"]],
+        body.append([*names[:-1], label(metric), str(row["verdict"]), row["bars"].replace("+", ", ") or "none known",
                      change_text(row, metric, view.order.alpha), *left])
     more = f"\n\nAnd {len(found) - _SHOWN} more, in the evidence table." if len(found) > _SHOWN else ""
     head = ["model", "variant", "dataset", "category", "measure", "verdict", "exceeds", "change", *CONTRASTS.values()]

@@ -51,7 +51,7 @@ def report_text(view: View, suite: str, datasets: Sequence[str], figures: Sequen
 def _how_to_read(view: View, compare: Compare) -> str:
     verdict = compare.verdict
     alpha = f"{view.order.alpha:.2g}"
-    bars = " or ".join(_BARS[name] for name in verdict.noise)
+    bars = " and ".join(_BARS[name] for name in verdict.noise)
     noise = (f" and exceeds the noise of training ({bars}) wherever that is known of the model, which *Changes found* "
              "says of each" if bars else "")
     distilled = view.table[(view.table["variant"] == compare.baseline) & view.table["change"].notna()]
@@ -62,7 +62,8 @@ def _how_to_read(view: View, compare: Compare) -> str:
         "clusters (items that share a swapped term, a target or a word are not independent). `57.1: −1.2 [−3.0, 0.4] "
         f"↑12 ↓8` is a variant's value and its change from `{compare.baseline}` of the same model on the same items; "
         "arrows count the items that came to prefer the stereotype (↑) and that ceased to (↓). **Bold**: a permutation "
-        "test that respects the clusters (of a contrast, Student's t with the jackknife's error), corrected over the "
+        "test that respects the clusters (or what seeds differ by, where its p is the larger; of a contrast, Student's "
+        "t with the jackknife's error), corrected over the "
         f"whole grid (Benjamini-Hochberg), finds it at {alpha}, and its interval leaves out 0; SEAT's permutation test "
         "alone takes the words as given, as if no others might have been chosen." + teacher,
         f"- The verdict, by a rule that stands in params: `degraded` if the LM score fell by more than "
@@ -75,8 +76,8 @@ def _how_to_read(view: View, compare: Compare) -> str:
         "- *Beyond quality* is the variant less an earlier checkpoint of its own parent with the same quality, "
         "interpolated: the difference that quality does not explain. *Beyond noise* is the variant less its parent "
         "under random noise that changes each weight matrix as much; it is known only of a variant that a `noise` "
-        "control was made like, and of no other. Both, and the graded *log-odds* (of the whole texts, nats an item), "
-        "are over all categories unless one is named.",
+        "control was made like, and of no other. Both, and the graded *log-odds* (over the scored positions, both "
+        "texts at equal length, nats an item), are over all categories unless one is named.",
         "- 50 is no preference on balance, and not what an untrained network gets: its scores scatter widely. "
         "*Untrained network* and *no context* rows say how far; ° marks a model whose value lies inside what an "
         "untrained network of the same architecture gets. An uncompressed model's value is called `biased` if it lies "

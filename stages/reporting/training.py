@@ -99,10 +99,13 @@ def _claim(rows: pd.DataFrame) -> str:
     differences = tested[tested["analysis"] == "best_difference"]
     claim = (f"The study finds the best LM score at about {percent(FULL)} of pretraining in full precision and at "
              f"about {percent(INT8)} in int8, that is {100 * (FULL - INT8):.0f} points earlier.")
-    if differences.empty:
+    if tested.empty:
         return f"{intro}\n\n{claim} These data cannot test that." if len(reached) else intro
     left_out = [_left_out(part, f"{percent(part['reference'].iloc[0])} for {variant}")
                 for variant, part in tested[tested["analysis"] == "best"].groupby("variant", sort=True)]
+    if differences.empty:
+        return (f"{intro}\n\n{claim} The intervals by LM score leave out {', '.join(left_out)}; the difference cannot "
+                "be tested.")
     left_out.append(_left_out(differences, "the difference"))
     against, count = (differences["note"] != "as claimed").sum(), len(differences)
     verdict = ("for these models the data contradict the claim" if against == count else

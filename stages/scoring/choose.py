@@ -17,7 +17,7 @@ from stages.scoring.place import Device, Dtype, kind_of, place_of
 from stages.scoring.quantized import is_quantized
 from stages.scoring.runner import Runner
 from stages.scoring.trial import Trial
-from stages.scoring.twin import take_apart
+from stages.scoring.twin import cast, take_apart
 
 if TYPE_CHECKING:
     from stages.models.load import LoadedModel
@@ -73,5 +73,7 @@ def choose_runner(
         print(f"{loaded.location}: architecture {loaded.architecture!r} cannot be packed; scoring {instead}",
               file=sys.stderr)
     if place != "cpu" or kind != torch.float32:
-        model = (model if consume else copy.deepcopy(model)).to(place, kind)
+        model = (model if consume else copy.deepcopy(model)).to(place)
+        if kind != torch.float32:
+            cast(model, kind)
     return GroupedRunner(model, token_budget, one_by_one=quantized, gather=gather)

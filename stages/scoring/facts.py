@@ -32,7 +32,8 @@ def model_facts(loaded: LoadedModel) -> dict[str, Any]:
     Returns:
         ``architecture`` and ``parameters``; of a folder, ``stored_bytes``; of an artefact, ``logical_bits`` and
         ``sparsity`` (``stages.compression.manifest``); of one that was trained, ``heldout_loss`` and those it is
-        held against, such as ``teacher_heldout_loss`` (nats a word of the corpus' own text).
+        held against, such as ``teacher_heldout_loss`` (nats a token of the corpus' own text: they compare within one
+        tokenizer).
 
     Raises:
         ModelError: ``method.json`` is malformed.

@@ -42,6 +42,8 @@ def run_of(
 def judged(parent: SimulatedRun, child: SimulatedRun, alike: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The evidence table of a child of a parent, judged as the compare stage judges the variants of a model.
 
+    The model's replicates are known, and not its checkpoints.
+
     Args:
         parent: The one model.
         child: The other.

@@ -7,7 +7,7 @@ from scipy import stats
 
 from stages.evidence.intervals import Estimate
 from stages.evidence.paired import equivalence_unmoved
-from stages.evidence.shares import percentage, unmoved, wilson
+from stages.evidence.shares import percentage, same_change, wilson
 
 
 def found(value, low=math.nan, high=math.nan, method="bca"):
@@ -38,13 +38,19 @@ def test_a_constant_percentage_gets_wilsons_interval_of_its_effective_clusters()
 @pytest.mark.parametrize("clusters", [5, 60])
 def test_what_none_of_n_saw_is_the_exact_binomial_bound(clusters):
     # Clopper and Pearson's one-sided bound of 0 of n.
-    bound = unmoved(found(0.0, 0.0, 0.0, "constant"), clusters, 0.95)
+    bound = same_change(found(0.0, 0.0, 0.0, "constant"), clusters, 0.95)
     exact = stats.binomtest(0, clusters, alternative="less").proportion_ci(0.95, method="exact").high
     assert bound.high == -bound.low == pytest.approx(100 * exact)
     assert (bound.value, bound.method) == (0.0, "unmoved")
 
 
 def test_the_bound_of_no_flips_and_its_equivalence_agree():
-    bound = unmoved(found(0.0, 0.0, 0.0, "constant"), 17.9, 0.95)
+    bound = same_change(found(0.0, 0.0, 0.0, "constant"), 17.9, 0.95)
     assert equivalence_unmoved(17.9, bound.high) == pytest.approx(0.05)
     assert equivalence_unmoved(17.9, bound.high + 0.1) < 0.05 < equivalence_unmoved(17.9, bound.high - 0.1)
+
+
+def test_where_every_preference_flips_some_might_not_have():
+    # 1 - 0.05^(1/4) = 0.5271 of all clusters might change by -100 instead of 100: 100 - 200 x 0.5271.
+    bound = same_change(found(100.0, 100.0, 100.0, "constant"), 4.0, 0.95)
+    assert (bound.low, bound.high) == pytest.approx((100 - 200 * 0.527129, 100.0), abs=1e-3)

@@ -115,3 +115,13 @@ def test_a_child_that_scored_nothing_is_refused():
     parent, child = of.items(records), of.items(records.assign(scored=0))
     with pytest.raises(DataError, match="crows/race: the child scored no item"):
         change(of.metrics[0], parent, child, COMPARE, 0, "crows", "race")
+
+
+def test_where_all_that_counts_prefers_the_same_nothing_is_left_to_permute():
+    # Of 20 clusters some items are ties, more in the child; what is none prefers the stereotype in both.
+    rng = np.random.default_rng(4)
+    before, after = (rng.random(60) < share for share in (0.2, 0.4))
+    clusters = np.repeat(np.arange(20), 3)
+    weight = np.stack([np.bincount(clusters, ~ties) for ties in (before, after)], axis=1).astype(float)
+    parts = contributions(ClusterTotals(100.0 * weight, weight))
+    assert parts.tolist() == [0.0] * 20

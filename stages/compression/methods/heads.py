@@ -50,12 +50,14 @@ def chosen(scores: Tensor, config: Config) -> Tensor:
     """Mark the heads that a config cuts off, given their scores; see ``cut``.
 
     Raises:
-        MethodError: See ``cut``; or the share is less than one head.
+        MethodError: See ``cut``; or the share is less than one head, or more than leaves every layer one.
     """
-    from stages.compression.pruning import prune_count
-
     if config.share is not None:
-        return cut(scores, prune_count(scores.numel(), config.share, "the heads of the model"), "global")
+        heads, count = scores.numel(), round(config.share * scores.numel())
+        if not 0 < count <= heads - len(scores):
+            raise MethodError(f"share {config.share} cuts {count} of {heads} heads", where=config.method,
+                              fix=f"choose one that cuts 1 to {heads - len(scores)}: every layer keeps one")
+        return cut(scores, count, "global")
     assert config.count is not None
     return cut(scores, config.count, config.granularity)
 

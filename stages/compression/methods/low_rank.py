@@ -44,13 +44,13 @@ def rank_of(rows: int, columns: int, config: Config, name: str) -> int:
         name: Of the weight, for the error message.
 
     Raises:
-        MethodError: That is rank 0, or the full one.
+        MethodError: That is rank 0, or the full one; but of two rows or columns one is kept.
     """
     full = min(rows, columns)
     if config.of == "rank":
         rank = round(config.share * full)
     else:
-        rank = math.floor(config.share * rows * columns / (rows + columns))
+        rank = max(1 if full == 2 else 0, math.floor(config.share * rows * columns / (rows + columns)))
     if not 0 < rank < full:
         raise MethodError(f"a share of {config.share} of its {config.of} is rank {rank} of {full}", where=name,
                           fix="choose a share that leaves some of the rank and removes some")
