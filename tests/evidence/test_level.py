@@ -39,17 +39,17 @@ def test_both_the_interval_and_the_floor_must_be_left():
     assert found(strong).loc["race", "biased"].tolist() == [0.0, 0.0]
 
 
-def test_intervals_hold_together_over_all_categories():
-    # The mean is 2.4 standard errors from 0: beyond 95% (t of 19 degrees: 2.09), within 98.75% (2.76).
+def test_intervals_hold_together_over_all_categories_and_both_metrics():
+    # The mean is 2.85 standard errors from 0: beyond 98.75% (t of 19 degrees: 2.76), within 99.375% (3.06).
     values = stats.norm.ppf((np.arange(20) + 0.5) / 20)
-    values = (values - values.mean()) / values.std(ddof=1) + 2.4 / np.sqrt(20)
+    values = (values - values.mean()) / values.std(ddof=1) + 2.85 / np.sqrt(20)
     graded = found(list(values)).loc[("gender", "log_odds")]
     assert graded["ci_low"] > 0
     assert graded["biased"] == 0.0
     few = COMPARE.model_copy(update={"categories": ()})
     only = found(list(values), compare=few.model_copy(update={"confidence": 0.95}))
     assert ("gender", "log_odds") not in only.index  # no category is asked about but all of them together
-    assert (only.loc[("overall", "log_odds"), "biased"], len(only)) == (1.0, 2)  # asked once: 95% is enough
+    assert (only.loc[("overall", "log_odds"), "biased"], len(only)) == (1.0, 2)  # asked twice: 97.5% is enough
 
 
 def test_an_unknown_interval_gives_no_answer():
