@@ -69,10 +69,10 @@ ui: setup  ## Open what make track wrote in the MLflow UI
 verify: setup  ## Reproduce suite lab in two fresh clones and compare every byte of the results
 	python -m stages.verify
 
-cells: setup  ## Write cells.yaml of every suite, after models or variants have changed
+cells: setup  ## Write cells/ of every suite, after models or variants have changed
 	python -m stages.cells
 
-sync-suites:  ## Copy dvc.yaml to every suite
+sync-suites: cells  ## Copy the pipeline to every suite
 	for suite in suites/*/; do cp dvc.yaml $$suite; done
 
 lock:  ## Pin the newest versions that requirements*.in allow

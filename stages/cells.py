@@ -1,4 +1,4 @@
-"""Write which variants are applied to which model to where DVC reads it: ``cells.yaml`` beside the params file.
+"""Write what DVC does to each model: ``cells/<model>/`` beside the params file, with its variants and stages.
 
 Usage: ``python -m stages.cells [PARAMS ...]``, after a model, a variant or its ``only`` has changed; without an
 argument, for every suite.
@@ -7,30 +7,40 @@ argument, for every suite.
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.common.cells import NAME, cells_text
+from stages.common.cells import FOLDER, NAME, cells_texts
 from stages.common.errors import run
 from stages.common.files import write_text
 from stages.common.params import load_params
 
+PIPELINE = Path(__file__).with_suffix(".pipeline.yaml")
+"""The stages of one model."""
 
-def write_cells(params_file: Path) -> Path:
-    """Write the ``cells.yaml`` of one suite, unless it is that already.
 
-    Returns:
-        The file.
+def write_cells(params_file: Path) -> None:
+    """Write the ``cells`` of one suite, and remove those of models that it no longer has.
 
     Raises:
         ParamsError: The params file has a mistake.
     """
-    text = cells_text(load_params(params_file, stale_cells=True).cells, str(params_file))
-    target = params_file.parent / NAME
+    texts = cells_texts(load_params(params_file, stale_cells=True).cells)
+    folder = params_file.parent / FOLDER
+    pipeline = PIPELINE.read_text(encoding="utf-8")
+    for model, text in texts.items():
+        _write(folder / model / NAME, text)
+        _write(folder / model / "dvc.yaml", pipeline)
+    for gone in sorted(path for path in folder.iterdir() if path.name not in texts):
+        shutil.rmtree(gone)
+        print(f"removed {gone}")
+
+
+def _write(target: Path, text: str) -> None:
     if not target.is_file() or target.read_text(encoding="utf-8") != text:
         write_text(target, text)
         print(f"wrote {target}")
-    return target
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from stages.common.errors import DataError, ParamsError, run
 from stages.common.metrics_file import dumps, write_metrics
 from stages.common.params import Params, load_params
 from stages.common.records import arrow_schema, write_table
-from stages.evidence.curves import read_metrics
+from stages.evidence.curves import measured_anew, read_metrics
 from stages.evidence.entropy import BIN_COLUMNS
 from stages.evidence.floors import read_floors, with_floors
 from stages.evidence.grid import Cell, Grid, evidence
@@ -122,7 +122,7 @@ def _refuse_other_metrics(table: pd.DataFrame, suite: str) -> None:
                 raise DataError(
                     f"{row['dataset']} {row['category']}: {row['metric']} is {row['value']} from the records, and "
                     f"{expected} here", where=Path("metrics", suite, "models", str(model), f"{variant}.json"),
-                    fix=f"dvc repro measure@{model}-{variant}")
+                    fix=measured_anew(str(model), str(variant)))
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stages import benchmarks
 from stages.benchmarks._source import find_source, sources_of
+from stages.common.cells import repro
 from stages.common.errors import ModelError, run
 from stages.common.params import FAMILIES, Family, choose, load_params
 from stages.scoring.record import record
@@ -41,7 +42,7 @@ def score_suite(params_file: str, model: str, variant: str) -> Path:
     sources = sources_of(params, family, params_file)
     checkpoints = {path.name: path for path in sorted(folder.glob("p*")) if path.is_dir()}
     if not checkpoints:
-        raise ModelError("holds no checkpoint", where=folder, fix=f"dvc repro compress@{model}-{variant}")
+        raise ModelError("holds no checkpoint", where=folder, fix=repro(params_file, "compress", model, variant))
     record(checkpoints, family, sources, target, {"token_budget": params.scoring.token_budget}, threads=params.threads)
     return target
 

@@ -18,7 +18,7 @@ from stages.common.errors import DataError, run
 from stages.tracking.cells import Cell, read_cells
 from stages.tracking.git import git_tags
 from stages.tracking.server import DEFAULT_DATABASE, TrackingError, prepare, shown
-from stages.tracking.suites import choose_suites, read_lock
+from stages.tracking.suites import Suite, choose_suites, read_locks
 
 FIGURES = ("*.png", "*.svg")
 
@@ -38,12 +38,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _collect(root: Path, chosen: list[str]) -> dict[Path, list[Cell]]:
+def _collect(root: Path, chosen: list[str]) -> dict[Suite, list[Cell]]:
     cells = {}
     for suite in choose_suites(root, chosen):
         found = read_cells(root, suite)
         if found is not None:
-            cells[suite.lock] = found
+            cells[suite] = found
         elif chosen:
             raise DataError(f"suite {suite.name} has no metrics", where=suite.params_file, fix=f"run {suite.command}")
         else:
@@ -53,7 +53,7 @@ def _collect(root: Path, chosen: list[str]) -> dict[Path, list[Cell]]:
     return cells
 
 
-def _project(root: Path, uri: str, cells: dict[Path, list[Cell]]) -> None:
+def _project(root: Path, uri: str, cells: dict[Suite, list[Cell]]) -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # of MLflow's own dependencies
@@ -64,8 +64,8 @@ def _project(root: Path, uri: str, cells: dict[Path, list[Cell]]) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     repository = git_tags(root)
     try:
-        for lock, group in cells.items():
-            runs = Runs(uri, {**repository, "dvc.lock": read_lock(root / lock).md5})
+        for suite, group in cells.items():
+            runs = Runs(uri, {**repository, "dvc.lock": read_locks([root / path for path in suite.locks(root)]).md5})
             figures = sorted(p for pattern in FIGURES for p in (root / "metrics" / group[0].suite).rglob(pattern))
             for cell in group:
                 print(f"{'logged' if runs.project(cell, figures) else 'already there':<14} {cell.name}", flush=True)

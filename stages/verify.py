@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def read_results(root: Path, suite: Suite) -> dict[str, bytes]:
-    """The suite's ``dvc.lock`` and every file under ``metrics/<suite>``, by path."""
-    paths = [root / suite.lock, *sorted((root / "metrics" / suite.name).rglob("*"))]
+    """The suite's ``dvc.lock`` files and every file under ``metrics/<suite>``, by path."""
+    paths = [*(root / lock for lock in suite.locks(root)), *sorted((root / "metrics" / suite.name).rglob("*"))]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if path.is_file()}
 
 
@@ -96,7 +96,8 @@ def report(differences: Iterable[Difference], left: str, right: str) -> None:
 
 def _reproduce(clone: Path, suite: Suite) -> None:
     # Without these, DVC would take a stage whose inputs came out the same as done, and its metrics as they are.
-    (clone / suite.lock).unlink(missing_ok=True)
+    for lock in suite.locks(clone):
+        (clone / lock).unlink(missing_ok=True)
     shutil.rmtree(clone / "metrics" / suite.name, ignore_errors=True)
     empty = clone / ".dvc" / "tmp" / "no-config"
     environment = {

@@ -16,7 +16,9 @@ import yaml
 from stages.common.params import load_params
 
 ROOT = Path(__file__).parents[1]
-PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+CELLS = ROOT / "stages/cells.pipeline.yaml"
+PIPELINE = {name: stage for path in (ROOT / "dvc.yaml", CELLS)
+            for name, stage in yaml.safe_load(path.read_text(encoding="utf-8"))["stages"].items()}
 STAGES = sorted(PIPELINE)
 PARAMS = [ROOT / "params.yaml", *sorted(ROOT.glob("suites/*/params.yaml"))]
 MODULES = sorted((ROOT / "stages").rglob("*.py"))
@@ -37,12 +39,14 @@ def items_of(name: str, path: Path) -> Iterator[dict[str, str]]:
     """What the stages of this name are made for in a suite."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     if "foreach" in PIPELINE[name]:
-        assert PIPELINE[name]["foreach"] == "${cells}"
-        yield from yaml.safe_load((path.parent / "cells.yaml").read_text(encoding="utf-8"))["cells"].values()
+        assert PIPELINE[name]["foreach"] == "${cell.variants}"
+        for file in path.parent.glob("cells/*/cells.yaml"):
+            cell = yaml.safe_load(file.read_text(encoding="utf-8"))["cell"]
+            yield from ({"cell.model": cell["model"], "item": variant} for variant in cell["variants"])
         return
     axes = {axis: list(resolve(raw, values[2:-1])) for axis, values in PIPELINE[name].get("matrix", {}).items()}
     for values in itertools.product(*axes.values()):
-        yield dict(zip(axes, values, strict=True))
+        yield {f"item.{axis}": value for axis, value in zip(axes, values, strict=True)}
 
 
 def short(path: Path) -> str:
@@ -166,7 +170,7 @@ def test_every_param_that_a_stage_declares_is_in_the_suite(name: str, path: Path
     missing = set()
     for item in items_of(name, path):
         for key in keys:
-            filled = re.sub(r"\$\{item\.(\w+)\}", lambda found, item=item: item[found[1]], key)
+            filled = re.sub(r"\$\{([\w.]+)\}", lambda found, item=item: item[found[1]], key)
             try:
                 resolve(raw, filled)
             except KeyError:
@@ -185,6 +189,13 @@ def test_every_suite_has_the_same_pipeline_as_a_file_of_its_own(folder: Path) ->
     copy = folder / "dvc.yaml"
     assert not copy.is_symlink()  # dvc metrics diff does not follow links
     assert copy.read_bytes() == (ROOT / "dvc.yaml").read_bytes(), "run make sync-suites"
+
+
+@pytest.mark.parametrize("path", PARAMS, ids=short)
+def test_every_model_has_the_same_stages_as_a_file_of_its_own(path: Path) -> None:
+    copies = sorted(path.parent.glob("cells/*/dvc.yaml"))
+    assert [copy.parent.name for copy in copies] == sorted(load_params(path).models)
+    assert {copy.read_bytes() for copy in copies} == {CELLS.read_bytes()}, "run make cells"
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:

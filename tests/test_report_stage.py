@@ -224,7 +224,7 @@ def test_missing_and_malformed_inputs_are_named(copy):
     with pytest.raises(DataError, match=r"sbert/int8\.json: not valid JSON"):
         report_suite("params.yaml")
     path.unlink()
-    with pytest.raises(DataError, match=r"sbert/int8\.json: no such file.*measure@sbert-int8"):
+    with pytest.raises(DataError, match=r"sbert/int8\.json: no such file.*cells/sbert/dvc\.yaml:measure@int8"):
         report_suite("params.yaml")
     Path("data/contrast/toy.parquet").unlink()
     with pytest.raises(DataError, match=r"data/contrast/toy\.parquet: no such file"):

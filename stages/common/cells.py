@@ -1,8 +1,8 @@
 """The cells of a suite's grid as DVC reads them: which variants are applied to which model.
 
 DVC can cross all models with all variants, but cannot leave any out (``variants.<slug>.only``). So the cells stand one
-by one in ``cells.yaml`` beside the params file, written by ``python -m stages.cells`` and held to the params
-whenever these are read.
+by one, in ``cells/<model>/cells.yaml`` beside the params file, written by ``python -m stages.cells`` and held to the
+params whenever these are read.
 """
 
 from __future__ import annotations
@@ -12,41 +12,45 @@ from pathlib import Path
 
 from stages.common.errors import ParamsError
 
-NAME = "cells.yaml"
-_HEAD = """\
-# Which variants are applied to which model; DVC has a stage compress, score and measure for each.
+FOLDER, NAME = "cells", "cells.yaml"
+_TEXT = """\
+# Which variants are applied to this model; DVC has a stage compress, score and measure for each.
 # Written by `python -m stages.cells` from params.yaml (`only` of the variants): do not edit.
-cells:
-"""
+cell:
+  model: {model}
+  variants:
+{variants}"""
 
 
-def cells_text(cells: Sequence[tuple[str, str]], where: str) -> str:
-    """The text of ``cells.yaml``.
+def cells_texts(cells: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The text of each model's ``cells.yaml``, by model.
 
     Args:
         cells: Models and variants, in order.
-        where: The params file, for error messages.
-
-    Raises:
-        ParamsError: Two cells would have the same stage name.
     """
-    named: dict[str, tuple[str, str]] = {}
+    variants: dict[str, list[str]] = {}
     for model, variant in cells:
-        slug = f"{model}-{variant}"
-        if slug in named:
-            raise ParamsError(f"model {model!r} with variant {variant!r} and model {named[slug][0]!r} with variant "
-                              f"{named[slug][1]!r} would both be called {slug!r}", where=where, fix="rename one")
-        named[slug] = model, variant
-    return _HEAD + "".join(f"  {slug}: {{model: {model}, variant: {variant}}}\n"
-                           for slug, (model, variant) in named.items())
+        variants.setdefault(model, []).append(variant)
+    return {model: _TEXT.format(model=model, variants="".join(f"    - {slug}\n" for slug in slugs))
+            for model, slugs in variants.items()}
 
 
 def refuse_stale_cells(path: Path, cells: Sequence[tuple[str, str]]) -> None:
-    """Check that the ``cells.yaml`` beside a params file, where there is one, is that of the params.
+    """Check that the ``cells`` beside a params file, where there are any, are those of the params.
 
     Raises:
-        ParamsError: It is not.
+        ParamsError: They are not.
     """
-    beside = path.parent / NAME
-    if beside.is_file() and beside.read_text(encoding="utf-8") != cells_text(cells, str(path)):
+    beside = path.parent / FOLDER
+    if beside.is_dir() and written_cells(beside) != cells_texts(cells):
         raise ParamsError(f"not the models and variants of {path}", where=beside, fix=f"python -m stages.cells {path}")
+
+
+def written_cells(folder: Path) -> dict[str, str]:
+    """The text of each ``cells.yaml`` in a suite's ``cells``, by model."""
+    return {file.parent.name: file.read_text(encoding="utf-8") for file in folder.glob(f"*/{NAME}")}
+
+
+def repro(params_file: Path | str, stage: str, model: str, variant: str) -> str:
+    """The command that reproduces one stage of a cell."""
+    return f"dvc repro {(Path(params_file).parent / FOLDER / model / 'dvc.yaml').as_posix()}:{stage}@{variant}"

@@ -234,11 +234,11 @@ def load_params(path: Path | str, *, stale_cells: bool = False) -> Params:
 
     Args:
         path: The file.
-        stale_cells: Do not hold the ``cells.yaml`` beside it to it.
+        stale_cells: Do not hold the ``cells`` beside it to it.
 
     Raises:
         ParamsError: The file is missing or not YAML, or a key or value is not known; the message names the key and
-            what is allowed. Or the ``cells.yaml`` beside it is of other models and variants.
+            what is allowed. Or the ``cells`` beside it are of other models and variants.
     """
     path = Path(path)
     if not path.is_file():

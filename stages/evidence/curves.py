@@ -20,13 +20,18 @@ def read_metrics(suite: str, kind: Literal["models", "trajectories"], model: str
     Raises:
         DataError: The file is missing or no JSON.
     """
-    path, fix = Path("metrics", suite, kind, model, f"{variant}.json"), f"dvc repro measure@{model}-{variant}"
+    path, fix = Path("metrics", suite, kind, model, f"{variant}.json"), measured_anew(model, variant)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError("no such file", where=path, fix=fix) from None
     except json.JSONDecodeError as error:
         raise DataError(f"not valid JSON: {error}", where=path, fix=fix) from None
+
+
+def measured_anew(model: str, variant: str) -> str:
+    """What to type to have the metrics of a cell written again."""
+    return f"in the suite's folder: dvc repro cells/{model}/dvc.yaml:measure@{variant}"
 
 
 def read_curves(suite: str, cells: Iterable[tuple[str, str]]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from stages.common.errors import DataError
 from stages.common.params import Params, load_params
 from stages.compression import parse_variant
 from stages.tracking.names import flatten, metric_name
-from stages.tracking.suites import Lock, Suite, read_lock
+from stages.tracking.suites import Lock, Suite, read_locks
 
 FINAL_STEP = 100
 NO_STEP = 0  # MLflow draws a metric of this step as bars, any other as a line over steps
@@ -81,7 +81,7 @@ def read_cells(root: Path, suite: Suite) -> list[Cell] | None:
             f"suite {suite.name} lacks {len(missing)} metrics file(s), the first is {missing[0].relative_to(root)}",
             where=suite.params_file, fix=f"run {suite.command}",
         )
-    lock = read_lock(root / suite.lock)
+    lock = read_locks([root / path for path in suite.locks(root)])
     summary = read_json(folder / "summary.json", dict)
     return [_cell(params, lock, folder, model, variant, summary) for model, variant in wanted]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from stages.common.cells import FOLDER
 from stages.common.errors import DataError, ParamsError
 from stages.common.params import choose
 
@@ -24,10 +26,11 @@ class Suite:
         """Its ``dvc.yaml``."""
         return self.params_file.with_name("dvc.yaml")
 
-    @property
-    def lock(self) -> Path:
-        """Its ``dvc.lock``."""
-        return self.params_file.with_name("dvc.lock")
+    def locks(self, root: Path) -> list[Path]:
+        """Its ``dvc.lock``, and those of its models' cells where there are any; relative to ``root`` as all is."""
+        own = self.params_file.with_name("dvc.lock")
+        cells = sorted((root / self.params_file.parent / FOLDER).glob("*/dvc.lock"))
+        return [own, *(path.relative_to(root) for path in cells)]
 
     @property
     def command(self) -> str:
@@ -72,11 +75,12 @@ def choose_suites(root: Path, names: list[str]) -> list[Suite]:
 
 @dataclass(frozen=True)
 class Lock:
-    """What a ``dvc.lock`` says: hashes by which every output can be had again."""
+    """What a suite's ``dvc.lock`` files say: hashes by which every output can be had again."""
 
     path: Path
+    """The first of them."""
     md5: str
-    """MD5 of the lock file itself."""
+    """MD5 of their bytes, one after the other."""
     outs: dict[str, str]
     """MD5 (as DVC writes it, ``.dir`` suffix included) of every output by its path."""
 
@@ -91,18 +95,21 @@ class Lock:
         return self.outs[out]
 
 
-def read_lock(path: Path) -> Lock:
-    """Read a ``dvc.lock``.
+def read_locks(paths: Sequence[Path]) -> Lock:
+    """Read the ``dvc.lock`` files of a suite.
 
     Raises:
-        DataError: It is missing or is not one.
+        DataError: One is missing or is none.
     """
-    if not path.is_file():
-        raise DataError("no such file", where=path, fix=f"run dvc repro {path.with_name('dvc.yaml')}")
-    content = path.read_bytes()
-    try:
-        stages = yaml.safe_load(content)["stages"].values()
-        outs = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise DataError("not a dvc.lock that can be read", where=path, fix="restore it with git") from error
-    return Lock(path, hashlib.md5(content, usedforsecurity=False).hexdigest(), outs)
+    content, outs = b"", dict[str, str]()
+    for path in paths:
+        if not path.is_file():
+            raise DataError("no such file", where=path, fix=f"run dvc repro {path.with_name('dvc.yaml')}")
+        own = path.read_bytes()
+        try:
+            stages = yaml.safe_load(own)["stages"].values()
+            outs |= {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+            raise DataError("not a dvc.lock that can be read", where=path, fix="restore it with git") from error
+        content += own
+    return Lock(paths[0], hashlib.md5(content, usedforsecurity=False).hexdigest(), outs)

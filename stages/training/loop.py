@@ -19,6 +19,7 @@ from stages.common.errors import ModelError
 from stages.common.files import atomic_folder
 from stages.common.params import Training
 from stages.training.given import Facts, Run
+from stages.training.heap import keep_freed_memory
 from stages.training.held_out import held_out_loss, precision
 from stages.training.objectives import Batch, loss_function
 from stages.training.progress import Progress
@@ -43,6 +44,7 @@ def train(run: Run, work: Path) -> Facts:
     Raises:
         ModelError: The loss is no finite number; the message names the step.
     """
+    keep_freed_memory()
     optimizer = _optimizer(run.model, run.settings)
     compute_loss = run.loss or loss_function(run.model)
     write = run.write or (lambda folder, facts: save_checkpoint(run, folder, facts))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stages.common.errors import DataError, ParamsError
-from stages.tracking.suites import choose_suites, find_suites, read_lock
+from stages.tracking.suites import choose_suites, find_suites, read_locks
 
 
 def test_the_root_comes_first_and_the_rest_by_name(project: Any) -> None:
@@ -17,7 +18,23 @@ def test_the_root_comes_first_and_the_rest_by_name(project: Any) -> None:
     found = find_suites(project.root)
     assert list(found) == ["lab", "mini", "paper"]
     assert found["mini"].command == "dvc repro suites/mini/dvc.yaml"
-    assert found["lab"].lock.as_posix() == "dvc.lock"
+    assert found["lab"].locks(project.root) == [Path("dvc.lock")]
+
+
+def test_the_locks_of_a_suite_are_its_own_and_those_of_its_cells(project: Any) -> None:
+    project.write_params({"suite": "mini"}, "suites/mini/params.yaml")
+    for model, path in (("b", "data/b"), ("a", "data/a")):
+        folder = project.root / "suites/mini/cells" / model
+        folder.mkdir(parents=True)
+        (folder / "dvc.lock").write_text(f"stages: {{s: {{outs: [{{path: {path}, md5: of-{model}}}]}}}}\n")
+    (project.root / "suites/mini/dvc.lock").write_text("stages: {s: {outs: [{path: data/own, md5: of-own}]}}\n")
+    paths = find_suites(project.root)["mini"].locks(project.root)
+    assert [path.as_posix() for path in paths] == [
+        "suites/mini/dvc.lock", "suites/mini/cells/a/dvc.lock", "suites/mini/cells/b/dvc.lock"]
+    lock = read_locks([project.root / path for path in paths])
+    assert lock.outs == {"data/own": "of-own", "data/a": "of-a", "data/b": "of-b"}
+    together = b"".join((project.root / path).read_bytes() for path in paths)
+    assert lock.md5 == hashlib.md5(together).hexdigest()
 
 
 def test_an_unknown_suite_is_answered_with_those_there_are(project: Any) -> None:
@@ -39,7 +56,7 @@ def test_a_params_file_without_a_suite_is_refused(project: Any, text: str) -> No
 
 
 def test_the_lock_gives_the_hash_of_every_output(project: Any) -> None:
-    lock = read_lock(project.root / "dvc.lock")
+    lock = read_locks([project.root / "dvc.lock"])
     assert lock.digest("data/clean/lab/text.parquet") == f"{1:032x}"
     assert lock.md5 == hashlib.md5((project.root / "dvc.lock").read_bytes()).hexdigest()
     with pytest.raises(DataError, match="no stage has written data/clean/lab/other"):
@@ -52,4 +69,4 @@ def test_the_lock_gives_the_hash_of_every_output(project: Any) -> None:
 def test_a_broken_lock_is_named(project: Any, text: str) -> None:
     (project.root / "dvc.lock").write_text(text)
     with pytest.raises(DataError, match=r"dvc\.lock: not a dvc\.lock"):
-        read_lock(project.root / "dvc.lock")
+        read_locks([project.root / "dvc.lock"])
