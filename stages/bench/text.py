@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from stages.bench.data import BENCHMARKS
@@ -9,6 +10,7 @@ from stages.bench.data import BENCHMARKS
 HEAD = (f"{'model':13}{'':6}{'benchmark':13}{'side':10}{'items':>7}{'CPU seconds':>13}{'items/s':>9}{'of peak':>9}"
         f"{'peak RSS':>10}")
 """Of the lines that ``row_line`` gives. Seconds of CPU time, so that what else runs on the machine does not count."""
+_SIDES = ("batch1", "padded32", "engine")
 
 
 def row_line(r: dict[str, Any]) -> str:
@@ -19,7 +21,7 @@ def row_line(r: dict[str, Any]) -> str:
 
 def render(result: dict[str, Any]) -> str:
     """The result as text tables."""
-    lines = [_machine(result["machine"]), "", HEAD, *map(row_line, result["rows"])]
+    lines = [_machine(result["machine"]), "", *_table(result["rows"])]
     lines.append("peak RSS: of this process, which holds more than the one side" if result["quick"] else
                  "peak RSS: of a process of its own, one for a model, precision and side")
     lines += ["", f"{'items/s of the engine over':32}{'crows_pairs':>12}{'stereoset':>12}{'seat':>12}{'all':>12}"]
@@ -50,6 +52,20 @@ def render(result: dict[str, Any]) -> str:
         bound = f"at least {_shown(g['at_least'])}" if "at_least" in g else f"at most {_shown(g['at_most'])}"
         lines.append(f"{'PASS' if g['holds'] else 'FAIL'}  {g['goal']}: {_shown(g['measured'])} ({bound})")
     return "\n".join(lines)
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A line a model, precision and benchmark: items a second of CPU time, share of the peak and peak RSS by side."""
+    found = {(r["model"], r["precision"], r["benchmark"], r["side"]): r for r in rows}
+    sides = "".join(f"{side:>9}" for side in _SIDES)
+    yield f"{'':32}{'items per CPU second':>27}{'share of fp32 peak':>27}{'peak RSS, MB':>27}{'items timed':>17}"
+    yield f"{'model':13}{'':6}{'benchmark':13}{sides * 3}{'batch1':>9}{'engine':>8}"
+    for model, precision, benchmark in dict.fromkeys((r["model"], r["precision"], r["benchmark"]) for r in rows):
+        cells = [found[model, precision, benchmark, side] for side in _SIDES]
+        yield (f"{model:13}{precision:6}{benchmark:13}" + "".join(f"{c['items_per_s']:9.1f}" for c in cells)
+               + "".join(f"{c['peak_share']:9.0%}" for c in cells)
+               + "".join(f"{c['rss_bytes'] / 2**20:9.0f}" for c in cells)
+               + f"{cells[0]['items']:9}{cells[-1]['items']:8}")
 
 
 def _machine(machine: dict[str, Any]) -> str:

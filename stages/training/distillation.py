@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.common.errors import MethodError
+from stages.training.mixup import Blend, Mixup, blended
 from stages.training.objectives import Batch, Reading, read
 
 
@@ -27,7 +28,7 @@ class Weights:
 
 
 def distillation_loss(
-    student: Any, teacher: Any, weights: Weights, layers: Sequence[int] = ()
+    student: Any, teacher: Any, weights: Weights, layers: Sequence[int] = (), mixup: Mixup | None = None
 ) -> Callable[[Batch], Tensor]:
     """The weighted sum of the parts, as a function of a batch; gradients reach the student alone.
 
@@ -36,26 +37,31 @@ def distillation_loss(
         teacher: Language model with the same vocabulary, in eval mode; never run where only hard targets count.
         weights: Parts with weight 0 are not computed.
         layers: The teacher's layer that each of the student's attends like; needed for ``attention`` alone.
+        mixup: How the texts are blended on which the student is to be like the teacher; the corpus' own words are
+            always learned from the text as it is.
 
     Raises:
         MethodError: Of the function: a model gives no attention probabilities.
     """
     taught = weights.soft > 0 or weights.cosine > 0 or weights.attention > 0
 
-    def look(model: Any, batch: Batch) -> tuple[Reading, list[Tensor]]:
-        if weights.attention == 0:
-            return read(model, batch), []
-        with _attention_of(model) as found:
-            return read(model, batch), found
+    def look(model: Any, batch: Batch, blend: Blend | None) -> tuple[Reading, list[Tensor]]:
+        with blended(model, blend):
+            if weights.attention == 0:
+                return read(model, batch), []
+            with _attention_of(model) as found:
+                return read(model, batch), found
 
     def loss(batch: Batch) -> Tensor:
-        own, attends = look(student, batch)
+        blend = mixup.draw(batch) if taught and mixup is not None else None
+        own, attends = look(student, batch, blend)
         total = own.logits.new_zeros((), dtype=torch.float32)
         if weights.hard > 0:
-            total = total + weights.hard * functional.cross_entropy(own.logits.float(), batch.targets)
+            plain = own if blend is None else read(student, batch)
+            total = total + weights.hard * functional.cross_entropy(plain.logits.float(), batch.targets)
         if taught:
             with torch.no_grad():
-                shown, attended = look(teacher, batch)
+                shown, attended = look(teacher, batch, blend)
             if weights.soft > 0:
                 total = total + weights.soft * soft_loss(own.logits, shown.logits, weights.temperature)
             if weights.cosine > 0:

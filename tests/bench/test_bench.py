@@ -73,14 +73,20 @@ def test_what_is_written(data, tmp_path, monkeypatch, capsys):
     assert "tiny-bert fp32 stereoset: metrics printed otherwise" in " ".join(checked)
     printed, progress = capsys.readouterr()
     assert printed.startswith(f"machine: {found['machine']['cpu']}")
-    assert "CPU seconds" in printed
+    assert "items per CPU second" in printed
     assert "items/s of the engine over" in printed
     assert "tiny-bert fp32 crows_pairs: 8 of 8 items, largest difference" in printed
     assert "peak RSS: of this process" in printed
     # Each row was shown before the tables.
     rows = [row_line(row) for row in found["rows"]]
     assert [line for line in progress.splitlines() if line in rows] == rows
-    assert all(line in printed for line in rows)
+    # The table has the three sides of a benchmark in one line.
+    slow, _, engine = found["rows"][:3]
+    line = next(line for line in printed.splitlines() if line.startswith("tiny-bert    fp32  crows_pairs"))
+    numbers = line.split()[3:]
+    assert [len(numbers), numbers[0], numbers[2]] == [11, f"{slow['items_per_s']:.1f}", f"{engine['items_per_s']:.1f}"]
+    assert numbers[3::2] == [f"{slow['peak_share']:.0%}", f"{engine['peak_share']:.0%}",
+                             f"{found['rows'][1]['rss_bytes'] / 2**20:.0f}", str(slow["items"])]
 
 
 def test_memory_of_a_row_is_that_of_a_process_of_its_own(data, monkeypatch):

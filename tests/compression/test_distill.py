@@ -269,3 +269,32 @@ def test_settings_that_make_no_sense_are_refused_before_anything_runs(settings, 
         parse_variant(SHORT | settings, "variants.x")
 
 
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mixup_changes_what_is_learned_and_by_the_seed_alone(family, teachers, corpus):
+    tokens = open_subject(teachers[family], family).loaded.tokenizer
+    pair = [word for word in toy.WORDS if len(tokens.encode(f" {word}", add_special_tokens=False)) == 1][:2]
+    learned = [student(teachers, corpus, family, **settings).model.state_dict()
+               for settings in ({}, {"mixup": {}}, {"mixup": {}}, {"mixup": {"pairs": [pair]}})]
+    plain, blended, again, paired = (weights[next(iter(weights))] for weights in learned)
+    assert torch.equal(blended, again)
+    assert not torch.equal(plain, blended)
+    assert not torch.equal(plain, paired)
+    assert not torch.equal(blended, paired)
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"mixup": {"pairs": [["he", "he"]]}}, "stands in two pairs, or with itself"),
+    ({"mixup": {"pairs": [["he", "she"], ["she", "it"]]}}, "stands in two pairs"),
+    ({"mixup": {}, "soft": 0.0}, "mixup blends what the teacher is asked"),
+    ({"mixup": {"alpha": 0}}, "greater than 0"),
+])
+def test_mixup_that_makes_no_sense_is_refused(settings, message):
+    with pytest.raises(ParamsError, match=message):
+        parse_variant(SHORT | settings, "x")
+
+
+def test_a_word_to_blend_that_the_vocabulary_lacks_is_named(teachers, corpus):
+    with pytest.raises(MethodError, match=r"mixup\.pairs: 'zyx' is no word of the vocabulary"):
+        student(teachers, corpus, mixup={"pairs": [[toy.WORDS[0], "zyx"]]})

@@ -13,14 +13,32 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from stages.common.errors import MethodError
+from stages.common.params import Frozen
 from stages.compression import Context
 from stages.compression.tuning import TrainingConfig
 
 if TYPE_CHECKING:
     from stages.compression.subject import Subject
+    from stages.training.mixup import Mixup
 
 VERSION = 1
 _WIDTHS = ("hidden_size", "intermediate_size", "num_attention_heads")
+
+
+class MixupConfig(Frozen):
+    """Texts that are blended before student and teacher read them, for all that the teacher teaches."""
+
+    alpha: float = Field(default=0.4, gt=0, allow_inf_nan=False)
+    """Both parameters of the Beta distribution of the shares (``stages.training.mixup``)."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Words to blend with each other, each one token of the vocabulary; if empty, whole sequences of a batch are."""
+
+    @model_validator(mode="after")
+    def _one_counterpart(self) -> MixupConfig:
+        words = [word for pair in self.pairs for word in pair]
+        if len(set(words)) < len(words):
+            raise ValueError("a word stands in two pairs, or with itself")
+        return self
 
 
 class Config(TrainingConfig):
@@ -38,6 +56,8 @@ class Config(TrainingConfig):
     that it began as, or of evenly spaced ones where it began fresh; of as many heads only."""
     temperature: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """What the logits of both are divided by for ``soft``."""
+    mixup: MixupConfig | None = None
+    """Where given, ``soft``, ``cosine`` and ``attention`` are of blended texts; ``hard`` is of the text as it is."""
     layers: int | None = Field(default=None, ge=1)
     """Layers of the student; the teacher's number where neither this, ``depth`` nor ``taken`` is given."""
     depth: float | None = Field(default=None, gt=0, le=1)
@@ -56,6 +76,8 @@ class Config(TrainingConfig):
     def _makes_sense(self) -> Config:
         if self.soft == self.hard == 0:
             raise ValueError("soft and hard are both 0: which words to say is not learned")
+        if self.mixup is not None and self.soft == self.cosine == self.attention == 0:
+            raise ValueError("mixup blends what the teacher is asked; soft, cosine and attention are all 0")
         if sum(choice is not None for choice in (self.layers, self.depth, self.taken)) > 1:
             raise ValueError("give at most one of 'layers', 'depth' and 'taken'")
         if self.taken is not None:
@@ -72,7 +94,7 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     Raises:
         MethodError: A student wider or deeper than the teacher it begins with or whose heads would not keep their
             width, one of other width with ``cosine``, of other heads or deeper with ``attention``, a sentence
-            encoder; or see ``stages.compression.tuning``.
+            encoder, a word of ``mixup`` that is no token; or see ``stages.compression.tuning``.
     """
     from stages.compression.student import spaced_layers
     from stages.compression.tuning import refuse_sentence_encoder, train_subject
@@ -85,7 +107,7 @@ def compress(subject: Subject, config: Config, context: Context) -> None:
     depth, layers = teacher.config.num_hidden_layers, subject.model.config.num_hidden_layers
     like = subject.resolved.get("taken") or spaced_layers(depth, layers)
     weights = Weights(config.soft, config.hard, config.cosine, config.temperature, config.attention)
-    loss = distillation_loss(subject.model, teacher, weights, like)
+    loss = distillation_loss(subject.model, teacher, weights, like, _mixup(subject, config.mixup))
     train_subject(subject, config, context, ("teacher", teacher), loss)
 
 
@@ -100,6 +122,32 @@ def _refuse_unlike(subject: Subject, teacher: Any, config: Config) -> None:
     if config.attention > 0 and own.num_hidden_layers > shown.num_hidden_layers:
         raise MethodError(f"attention compares layers; the student has {own.num_hidden_layers}, the teacher "
                           f"{shown.num_hidden_layers}", where=subject.folder, fix="attention: 0")
+
+
+def _mixup(subject: Subject, config: MixupConfig | None) -> Mixup | None:
+    """Find the words of the pairs in the vocabulary."""
+    import torch
+
+    from stages.training.mixup import Mixup
+
+    if config is None:
+        return None
+    if not config.pairs:
+        return Mixup(config.alpha)
+    counterpart = torch.arange(subject.model.get_input_embeddings().weight.shape[0])
+    for pair in config.pairs:
+        one, other = (_token(subject, word) for word in pair)
+        counterpart[one], counterpart[other] = other, one
+    return Mixup(config.alpha, counterpart)
+
+
+def _token(subject: Subject, word: str) -> int:
+    # With a blank before it, as within a sentence: byte-pair vocabularies tell the two apart.
+    tokens: list[int] = subject.loaded.tokenizer.encode(f" {word}", add_special_tokens=False)
+    if len(tokens) != 1 or tokens[0] == subject.loaded.tokenizer.unk_token_id:
+        raise MethodError(f"{word!r} is no word of the vocabulary", where="mixup.pairs",
+                          fix="give words that are one token each")
+    return tokens[0]
 
 
 def keep_layers(subject: Subject, kept: Sequence[int], context: Context) -> None:
