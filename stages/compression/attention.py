@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,9 +51,7 @@ def head_importance(subject: Subject, ids: Tensor, seed: int) -> Tensor:
         MethodError: The model has no language-model head to take a loss from, or the loss or its derivatives are
             no numbers; the message names the weight that is none, or else the first such text.
     """
-    if subject.loaded.family == "sentence":
-        raise MethodError("a sentence encoder has no loss to judge its heads by", where=subject.folder,
-                          fix="choose heads by: random")
+    _refuse_sentence_encoder(subject)
     matrices = output_matrices(subject)
     heads = subject.model.config.num_attention_heads
     total = torch.zeros(len(matrices), heads)
@@ -73,6 +72,38 @@ def head_importance(subject: Subject, ids: Tensor, seed: int) -> Tensor:
         _refuse_not_finite(subject, torch.stack(slopes, dim=1), number * _SEQUENCES_AT_ONCE)
         total += torch.stack([slope.abs().sum(dim=0) for slope in slopes])
     return functional.normalize(total, dim=1)
+
+
+def language_loss(subject: Subject, ids: Tensor, seed: int) -> float:
+    """Mean cross-entropy (nats) of the tokens that ``head_importance`` asks for.
+
+    Args:
+        subject: A masked or causal model.
+        ids: int64 of shape [sequences, length].
+        seed: Of the positions that are masked.
+
+    Raises:
+        MethodError: The model has no language-model head to take a loss from, or the loss is no number.
+    """
+    _refuse_sentence_encoder(subject)
+    total, asked = 0.0, 0
+    draw = generator(seed, "masked positions")
+    with torch.no_grad():
+        for batch in ids.split(_SEQUENCES_AT_ONCE):
+            inputs, targets = _task(subject, batch, draw)
+            logits = subject.model(inputs).logits
+            total += functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").item()
+            asked += int((targets >= 0).sum())
+    if not asked or not math.isfinite(total):
+        raise MethodError(f"its loss on the calibration texts is {total} over {asked} tokens", where=subject.folder,
+                          fix="ask for more or longer calibration sequences, or see that its weights are finite")
+    return total / asked
+
+
+def _refuse_sentence_encoder(subject: Subject) -> None:
+    if subject.loaded.family == "sentence":
+        raise MethodError("a sentence encoder has no loss to judge its heads by", where=subject.folder,
+                          fix="choose heads by: random")
 
 
 def _refuse_not_finite(subject: Subject, slopes: Tensor, first: int) -> None:
