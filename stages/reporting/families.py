@@ -8,7 +8,7 @@ from typing import Any
 FAMILIES = {
     "quantization": ("int8_dynamic", "dynamic", "round_to_nearest", "awq", "gptq", "cast"),
     "pruning": ("magnitude", "iterative", "wanda", "sparsegpt", "semi_structured", "random_prune"),
-    "structure": ("heads", "drop_layers", "low_rank"),
+    "structure": ("heads", "heads_until", "drop_layers", "low_rank"),
     "distillation": ("distill",),
     "training on": ("finetune",),
     "control": ("noise", "random_init", "early"),
