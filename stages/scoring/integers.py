@@ -101,14 +101,13 @@ def to_integers(x: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
     A stretch of rows at a time goes through all steps, so that it stays in the processor's cache.
     """
     integers = torch.empty(x.shape, dtype=torch.int8)
-    zeros, factors = zeros[:, None], (1.0 / scales)[:, None]
     rows = max(1, _CACHED // x.shape[1])
-    buffer = torch.empty(rows, x.shape[1])
-    for start in range(0, len(x), rows):
-        part = slice(start, min(start + rows, len(x)))
-        quantized = buffer[: part.stop - start]
-        quantized[:] = zeros[part]  # beforehand: with two operands to spread out, addcmul would be slow
-        integers[part] = quantized.addcmul_(x[part], factors[part]).round_().sub_(zeros[part])
+    buffer = torch.empty(min(rows, len(x)), x.shape[1])
+    parts = (part.split(rows) for part in (integers, x, zeros[:, None], (1.0 / scales)[:, None]))
+    for found, values, zero, factor in zip(*parts, strict=True):
+        quantized = buffer[: len(values)]
+        quantized.copy_(zero)  # beforehand: with two operands to spread out, addcmul would be slow
+        found.copy_(quantized.addcmul_(values, factor).round_().sub_(zero))
     return integers.view(torch.uint8).bitwise_xor_(_OFFSET)  # adds 128 in place, modulo 256
 
 

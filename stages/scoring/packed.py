@@ -12,6 +12,7 @@ from torch import nn
 
 from stages.compression.int8 import is_dynamic
 from stages.scoring import attention
+from stages.scoring.activation import replace_activations
 from stages.scoring.head import ROWS, Head, Waiting
 from stages.scoring.length import has_other_frequencies_when_long
 from stages.scoring.linear import PackedLinear, replace_linears
@@ -62,6 +63,7 @@ class PackedRunner:
         self._narrowing = Narrowing(layer) if layer is not None else None
         replace_linears(self._model, token_budget)
         replace_quantized(self._model)
+        replace_activations(self._model)
         self._options = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
 
     def settle(self, dtype: torch.dtype, *, release: bool) -> None:
