@@ -58,7 +58,7 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
     """A line a model, precision and benchmark: items a second of CPU time, share of the peak and peak RSS by side."""
     found = {(r["model"], r["precision"], r["benchmark"], r["side"]): r for r in rows}
     sides = "".join(f"{side:>9}" for side in _SIDES)
-    yield f"{'':32}{'items per CPU second':>27}{'share of fp32 peak':>27}{'peak RSS, MB':>27}{'items timed':>17}"
+    yield f"{'':32}{'items per CPU second':>27}{'share of its matrix peak':>27}{'peak RSS, MB':>27}{'items timed':>17}"
     yield f"{'model':13}{'':6}{'benchmark':13}{sides * 3}{'batch1':>9}{'engine':>8}"
     for model, precision, benchmark in dict.fromkeys((r["model"], r["precision"], r["benchmark"]) for r in rows):
         cells = [found[model, precision, benchmark, side] for side in _SIDES]
